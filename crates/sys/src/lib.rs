@@ -1,1 +1,34 @@
+//! Thin safe wrappers of the Linux calls that `rustix` lacks, or wraps in a shape a container engine cannot use.
+//!
+//! Every function is one system call (or the few that belong together), allocates nothing unless it says so, and
+//! returns the bare [`Errno`]: the caller knows the act, the path and the container, and names them in its own error.
+//! All of them may be called between `clone3` and `execve`. With the named init steps of `berth-runtime` this is the
+//! only place of the engine that holds `unsafe` code; each block states why it is sound.
 
+pub mod capability;
+pub mod clone;
+pub mod descriptor;
+pub mod exe;
+pub mod exec;
+pub mod keyring;
+pub mod message;
+pub mod mount;
+pub mod namespace;
+pub mod pidfd;
+pub mod process;
+pub mod pty;
+pub mod seccomp;
+
+pub use rustix::io::Errno;
+
+/// The result of a wrapped call: the kernel's own error number, unadorned.
+pub type Result<T> = std::result::Result<T, Errno>;
+
+/// Turns a libc-style return value (-1 and `errno`) into a [`Result`].
+pub(crate) fn check(returned: libc::c_long) -> Result<libc::c_long> {
+    if returned < 0 {
+        let raw = std::io::Error::last_os_error().raw_os_error();
+        return Err(Errno::from_raw_os_error(raw.unwrap_or(libc::EIO)));
+    }
+    Ok(returned)
+}

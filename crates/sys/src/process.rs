@@ -1,0 +1,92 @@
+//! The caller's own process attributes: `prctl(2)`, ids, groups.
+
+use std::ffi::CStr;
+
+use crate::{Result, check};
+
+/// One `prctl` with one argument.
+fn control(option: libc::c_int, argument: libc::c_ulong) -> Result<()> {
+    // SAFETY: used with integer options only.
+    check(unsafe { libc::prctl(option, argument, 0 as libc::c_ulong, 0 as libc::c_ulong, 0 as libc::c_ulong) }.into())?;
+    Ok(())
+}
+
+/// No `execve` may gain rights from here on; cannot be undone.
+pub fn set_no_new_privileges() -> Result<()> {
+    control(libc::PR_SET_NO_NEW_PRIVS, 1)
+}
+
+/// Whether others of the same user may trace this process and read its `/proc` links.
+pub fn set_dumpable(dumpable: bool) -> Result<()> {
+    control(libc::PR_SET_DUMPABLE, dumpable.into())
+}
+
+/// Whether permitted capabilities survive the change from root to another user.
+pub fn set_keep_capabilities(keep: bool) -> Result<()> {
+    control(libc::PR_SET_KEEPCAPS, keep.into())
+}
+
+/// Orphans below the caller become its children.
+pub fn set_child_subreaper(enabled: bool) -> Result<()> {
+    control(libc::PR_SET_CHILD_SUBREAPER, enabled.into())
+}
+
+/// The signal the caller gets when its parent ends (0: none). Cleared by a change of user.
+pub fn set_parent_death_signal(signal: i32) -> Result<()> {
+    control(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong)
+}
+
+/// The name shown by `ps` (15 bytes count).
+pub fn set_name(name: &CStr) -> Result<()> {
+    control(libc::PR_SET_NAME, name.as_ptr() as libc::c_ulong)
+}
+
+/// Sets the supplementary groups, then all group ids, then all user ids, of the (single-threaded) caller.
+/// Raw calls: the C library's own would signal other threads.
+pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
+    // SAFETY: pointer and length describe the slice.
+    check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })?;
+    // SAFETY: plain integers.
+    check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
+    // SAFETY: plain integers.
+    check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) })?;
+    Ok(())
+}
+
+/// Sets the file-mode creation mask.
+pub fn set_umask(mask: u32) {
+    // SAFETY: cannot fail, touches nothing else.
+    unsafe { libc::umask(mask as libc::mode_t) };
+}
+
+/// Starts a session of which the caller is the leader.
+pub fn new_session() -> Result<()> {
+    // SAFETY: no arguments.
+    check(unsafe { libc::setsid() }.into())?;
+    Ok(())
+}
+
+/// Ends the caller at once, running no destructor and no exit handler.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Gives every signal its default action and blocks none: a container must not inherit the engine's choices.
+pub fn reset_signals() -> Result<()> {
+    for signal in 1..=64 {
+        if signal == libc::SIGKILL || signal == libc::SIGSTOP || signal == 32 || signal == 33 {
+            continue;
+        }
+        // SAFETY: SIG_DFL is always a valid action; 32 and 33 belong to the C library and are left out.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // SAFETY: an empty set is initialised before use.
+    let returned = unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut())
+    };
+    check(returned.into())?;
+    Ok(())
+}
