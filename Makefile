@@ -1,0 +1,52 @@
+# Everything works on a fresh Debian with a Rust toolchain, as root. `make help` lists the targets.
+
+TARGET   := x86_64-unknown-linux-gnu
+BINARY   := dist/berth
+PREFIX   ?= /usr/local
+
+.PHONY: help build check test bench demo docs install clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+build: ## build the static binary to dist/berth
+	@tools/packages.sh build
+	cargo build --release --locked --target $(TARGET) --package berth
+	@mkdir -p dist
+	@install -m 0755 target/$(TARGET)/release/berth $(BINARY).new && mv $(BINARY).new $(BINARY)
+	@echo "$(BINARY): $$(du -h $(BINARY) | cut -f1), $$($(BINARY) --version)"
+
+check: ## formatting, clippy, and the project's own rules (cargo xtask tidy)
+	@tools/packages.sh build
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo xtask tidy
+	cargo xtask operations
+
+test: ## install what the tests need and run them all
+	@tools/packages.sh build test
+	tools/test.sh
+
+bench: build ## measure, side by side with dockerd, and write docs/benchmarks.md
+	@tools/packages.sh bench
+	cargo build --release --locked --target $(TARGET) --package berth-bench
+	target/$(TARGET)/release/berth-bench --binary $(BINARY) --output docs/benchmarks.md
+
+demo: build ## a real Debian image with a real nginx, run, asked, watched and cleaned up
+	tools/demo.sh $(BINARY)
+
+docs: build ## man pages and shell completions to dist/man and dist/completions
+	@mkdir -p dist/man dist/completions
+	$(BINARY) man --output dist/man
+	for shell in bash zsh fish; do $(BINARY) completion $$shell > dist/completions/berth.$$shell; done
+
+install: build docs ## install binary, man pages and completions below PREFIX (/usr/local)
+	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/berth
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man1 dist/man/*
+	install -D -m 0644 dist/completions/berth.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/berth
+	install -D -m 0644 dist/completions/berth.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_berth
+	install -D -m 0644 dist/completions/berth.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/berth.fish
+
+clean: ## remove what was built
+	cargo clean
+	rm -rf dist
