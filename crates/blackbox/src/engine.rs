@@ -1,0 +1,394 @@
+//! An engine under test: a daemon in mount and network namespaces of its own, with its own roots, socket and cgroups.
+//!
+//! ```text
+//! /tmp/berth-test-XXXX/        the engine's place
+//!   data/ run/                 data root, runtime root
+//!   engine.sock  pid  log      socket, pid file, what the daemon said
+//!   config/                    the clients' configuration folder, empty
+//! ```
+//!
+//! A holder process keeps the namespaces open, so that the daemon may be killed and started again inside of them.
+//! When an [`Engine`] is dropped, its containers are removed, what is left is compared with what there was after the
+//! start, and the test fails when anything is.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::command::{self, Output};
+use crate::leftover::Traces;
+use crate::{Http, busybox, eventually};
+
+/// Which engine answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Berth,
+    /// Debian's dockerd: the judge of the expectations.
+    Docker,
+    /// One that runs already, at the socket that `BERTH_TEST_ENGINE` names; what is left is then not looked at.
+    Existing,
+}
+
+/// A running engine; see the module's documentation.
+#[derive(Debug)]
+pub struct Engine {
+    kind: Kind,
+    place: TempDir,
+    socket: PathBuf,
+    flags: Vec<String>,
+    holder: Option<Child>,
+    daemon: Option<Child>,
+    cgroup: String,
+    traces: Traces,
+}
+
+impl Engine {
+    /// Starts the engine that `BERTH_TEST_ENGINE` names (berth when unset) with the image `busybox` in it.
+    pub fn start() -> Engine {
+        Engine::start_with(&[])
+    }
+
+    /// As [`Engine::start`], with more flags for the daemon.
+    pub fn start_with(flags: &[&str]) -> Engine {
+        let mut engine = Engine::start_empty(flags);
+        let rootfs = busybox::rootfs().unwrap_or_else(|why| panic!("the tests need busybox-static: {why}"));
+        engine.import("busybox:latest", &rootfs, &["CMD [\"sh\"]", "ENV PATH=/bin"]);
+        if engine.kind != Kind::Existing {
+            engine.traces = engine.look();
+        }
+        engine
+    }
+
+    /// Starts an engine without any image.
+    pub fn start_empty(flags: &[&str]) -> Engine {
+        let wanted = std::env::var("BERTH_TEST_ENGINE").unwrap_or_default();
+        let place = tempfile::Builder::new().prefix("berth-test-").tempdir_in("/tmp").expect("a place for the engine");
+        let (kind, socket) = match wanted.as_str() {
+            "" | "berth" => (Kind::Berth, place.path().join("engine.sock")),
+            "dockerd" => (Kind::Docker, place.path().join("engine.sock")),
+            other => (Kind::Existing, PathBuf::from(other.trim_start_matches("unix://"))),
+        };
+        let cgroup = place.path().file_name().expect("a name").to_string_lossy().into_owned();
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut engine =
+            Engine { kind, place, socket, flags, holder: None, daemon: None, cgroup, traces: Traces::default() };
+        std::fs::create_dir(engine.place.path().join("config")).expect("a folder for the clients");
+        if kind != Kind::Existing {
+            engine.holder = Some(hold_namespaces());
+            engine.start_daemon();
+            engine.traces = engine.look();
+        }
+        engine
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether the judge answers: for the few expectations in which 20.10 is older than what berth follows.
+    pub fn is_docker(&self) -> bool {
+        self.kind == Kind::Docker
+    }
+
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The folder that everything of this engine lies in.
+    pub fn place(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// The cgroup, relative to a hierarchy's root, below which the containers' cgroups are.
+    pub fn cgroup(&self) -> &str {
+        &self.cgroup
+    }
+
+    /// What the daemon has said so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.place().join("log")).unwrap_or_default()
+    }
+
+    /// A client of raw HTTP.
+    pub fn http(&self) -> Http {
+        Http::new(&self.socket)
+    }
+
+    /// Starts the daemon where none runs, and waits until it answers.
+    pub fn start_daemon(&mut self) {
+        assert!(self.daemon.is_none(), "the daemon runs");
+        let mut command = self.inside(&["mount", "net"]);
+        match self.kind {
+            Kind::Docker => command.arg("dockerd"),
+            _ => command.arg(binary()).arg("daemon"),
+        };
+        let at = |name: &str| self.place().join(name);
+        let log = File::options().create(true).append(true).open(at("log")).expect("a log file");
+        command
+            .arg("-H")
+            .arg(format!("unix://{}", self.socket.display()))
+            .arg("--data-root")
+            .arg(at("data"))
+            .arg("--exec-root")
+            .arg(at("run"))
+            .arg("--pidfile")
+            .arg(at("pid"))
+            .arg("--cgroup-parent")
+            .arg(format!("/{}", self.cgroup))
+            .args(&self.flags)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log file"))
+            .stderr(log);
+        self.daemon = Some(command.spawn().expect("nsenter starts"));
+        self.wait_until_it_answers();
+    }
+
+    fn wait_until_it_answers(&mut self) {
+        let (http, log) = (self.http(), self.place().join("log"));
+        let daemon = self.daemon.as_mut().expect("started");
+        eventually("the daemon answers", 30, || {
+            if let Some(status) = daemon.try_wait().expect("waiting for the daemon") {
+                panic!("the daemon ended with {status}:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
+            }
+            http.try_request("GET", "/_ping", &[], b"").ok().filter(|answer| answer.status == 200)
+        });
+    }
+
+    /// SIGKILL, at once; containers are left to themselves.
+    pub fn kill_daemon(&mut self) {
+        let mut daemon = self.daemon.take().expect("the daemon runs");
+        daemon.kill().expect("SIGKILL");
+        daemon.wait().expect("its end");
+    }
+
+    /// SIGTERM, and its end.
+    pub fn stop_daemon(&mut self) -> i32 {
+        let mut daemon = self.daemon.take().expect("the daemon runs");
+        signal(daemon.id(), "TERM");
+        let status = eventually("the daemon ends", 30, || daemon.try_wait().expect("waiting for the daemon"));
+        status.code().unwrap_or(-1)
+    }
+
+    /// The daemon's process id.
+    pub fn daemon_pid(&self) -> u32 {
+        self.daemon.as_ref().expect("the daemon runs").id()
+    }
+
+    /// `docker ARGS` (or `berth ARGS` with `BERTH_TEST_CLIENT=berth`) against this engine.
+    pub fn cli<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Output {
+        self.cli_with(arguments, b"")
+    }
+
+    /// As [`Engine::cli`], with standard input.
+    pub fn cli_with<S: AsRef<OsStr>>(&self, arguments: &[S], input: &[u8]) -> Output {
+        let wants_berth = std::env::var("BERTH_TEST_CLIENT").is_ok_and(|client| client == "berth");
+        let program = if wants_berth || !command::is_installed("docker") { binary() } else { "docker".into() };
+        command::run(self.client(&program, arguments), input)
+    }
+
+    /// `berth ARGS` against this engine.
+    pub fn berth<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Output {
+        command::run(self.client(&binary(), arguments), b"")
+    }
+
+    /// A client program's command line, aimed at this engine, with an empty configuration.
+    pub fn client<S: AsRef<OsStr>>(&self, program: &Path, arguments: &[S]) -> Command {
+        let mut command = Command::new(program);
+        command
+            .arg("-H")
+            .arg(format!("unix://{}", self.socket.display()))
+            .args(arguments)
+            .env_remove("DOCKER_HOST")
+            .env("DOCKER_CONFIG", self.place().join("config"))
+            .env("HOME", self.place());
+        command
+    }
+
+    /// Runs a program in the engine's network namespace: what a user of the host would see.
+    pub fn host(&self, arguments: &[&str]) -> Output {
+        let mut command = self.inside(&["net"]);
+        command.args(arguments);
+        command::run(command, b"")
+    }
+
+    /// `nsenter` into the engine's namespaces, ready for a program and its arguments.
+    fn inside(&self, namespaces: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        if let Some(holder) = &self.holder {
+            command.arg("--target").arg(holder.id().to_string());
+            command.args(namespaces.iter().map(|namespace| format!("--{namespace}")));
+        }
+        command.arg("--").env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", self.place());
+        command
+    }
+
+    /// Makes an image of an archive, as `docker import` does.
+    pub fn import(&self, name: &str, archive: &[u8], changes: &[&str]) -> String {
+        let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
+        let mut path = format!("/images/create?fromSrc=-&repo={repository}&tag={tag}");
+        for change in changes {
+            path += &format!("&changes={}", escape(change));
+        }
+        let answer = self.http().post_tar(&path, archive).expect(200).text();
+        let last: Value = serde_json::from_str(answer.trim().lines().last().unwrap_or("")).unwrap_or_default();
+        last["status"].as_str().unwrap_or_else(|| panic!("no image from import: {answer}")).to_owned()
+    }
+
+    /// Creates a container from `busybox` with `settings` laid over the body; gives its id.
+    pub fn create(&self, name: &str, command: &[&str], settings: Value) -> String {
+        let mut body = json!({"Image": "busybox", "Cmd": command});
+        if let (Some(body), Some(settings)) = (body.as_object_mut(), settings.as_object()) {
+            body.extend(settings.clone());
+        }
+        let path = if name.is_empty() { "/containers/create".into() } else { format!("/containers/create?name={name}") };
+        let answer = self.http().post_json(&path, &body).expect(201).json();
+        answer["Id"].as_str().expect("an id").to_owned()
+    }
+
+    /// As [`Engine::create`], and starts it.
+    pub fn run(&self, name: &str, command: &[&str], settings: Value) -> String {
+        let id = self.create(name, command, settings);
+        self.http().post(&format!("/containers/{id}/start")).expect(204);
+        id
+    }
+
+    /// Runs to the end: (exit code, standard output and error as the log has them).
+    pub fn run_to_end(&self, command: &[&str], settings: Value) -> (i64, String) {
+        let id = self.run("", command, settings);
+        let code = self.wait(&id);
+        let (stdout, stderr) = self.logs(&id);
+        self.http().delete(&format!("/containers/{id}?force=1&v=1")).expect(204);
+        (code, stdout + &stderr)
+    }
+
+    /// Waits for a container's end; its exit code.
+    pub fn wait(&self, id: &str) -> i64 {
+        let answer = self.http().post(&format!("/containers/{id}/wait")).expect(200).json();
+        answer["StatusCode"].as_i64().unwrap_or_else(|| panic!("no StatusCode: {answer}"))
+    }
+
+    /// A container's log without a terminal: (standard output, standard error).
+    pub fn logs(&self, id: &str) -> (String, String) {
+        let answer = self.http().get(&format!("/containers/{id}/logs?stdout=1&stderr=1")).expect(200);
+        let (stdout, stderr) = crate::http::demultiplex(&answer.body);
+        (String::from_utf8_lossy(&stdout).into_owned(), String::from_utf8_lossy(&stderr).into_owned())
+    }
+
+    /// `GET /containers/ID/json`.
+    pub fn inspect(&self, id: &str) -> Value {
+        self.http().get(&format!("/containers/{id}/json")).expect(200).json()
+    }
+
+    /// What the engine has left on the machine so far.
+    pub fn look(&self) -> Traces {
+        let holder = self.holder.as_ref().map_or(0, Child::id);
+        Traces::look(self.place(), &self.cgroup, holder)
+    }
+
+    fn remove_containers(&self) {
+        let http = self.http();
+        let list = http.get("/containers/json?all=1").json();
+        for container in list.as_array().into_iter().flatten() {
+            let id = container["Id"].as_str().unwrap_or_default();
+            http.delete(&format!("/containers/{id}?force=1&v=1"));
+        }
+    }
+
+    /// Removes the containers and waits until nothing of them is left; what is left after that.
+    fn leftovers(&mut self) -> Vec<String> {
+        if self.daemon.is_none() {
+            self.start_daemon();
+        }
+        self.remove_containers();
+        let end = std::time::Instant::now() + Duration::from_secs(5);
+        loop {
+            let left = self.look().beyond(&self.traces);
+            if left.is_empty() || std::time::Instant::now() > end {
+                return left;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let is_failing = std::thread::panicking();
+        if is_failing {
+            let log = self.log();
+            let tail = log.lines().count().saturating_sub(40);
+            eprintln!("--- the daemon said:\n{}", log.lines().skip(tail).collect::<Vec<_>>().join("\n"));
+        }
+        if self.kind == Kind::Existing {
+            return self.remove_containers();
+        }
+        let left = if is_failing { Vec::new() } else { self.leftovers() };
+        if is_failing && self.daemon.is_some() {
+            self.remove_containers();
+        }
+        if let Some(mut daemon) = self.daemon.take() {
+            signal(daemon.id(), "TERM");
+            for _ in 0..200 {
+                if daemon.try_wait().is_ok_and(|status| status.is_some()) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            daemon.kill().ok();
+            daemon.wait().ok();
+        }
+        crate::leftover::sweep(self.place.path(), &self.cgroup);
+        if let Some(mut holder) = self.holder.take() {
+            holder.kill().ok();
+            holder.wait().ok();
+        }
+        assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
+    }
+}
+
+/// The berth binary: `BERTH_TEST_BINARY`, or the one that cargo built beside the tests.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("BERTH_TEST_BINARY") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("the test's own path");
+    let path = test.ancestors().nth(2).expect("target/…/deps/test").join("berth");
+    assert!(path.is_file(), "{} is missing: cargo build -p berth", path.display());
+    path
+}
+
+/// A process that keeps a mount and a network namespace (with loopback up) until its input closes.
+fn hold_namespaces() -> Child {
+    let mut holder = Command::new("unshare")
+        .args(["--mount", "--net", "--propagation", "private", "--", "sh", "-c"])
+        .arg("ip link set lo up && echo ready && exec cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("unshare starts: the tests need root");
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().expect("piped")).read_line(&mut line).expect("the holder speaks");
+    assert_eq!(line, "ready\n", "no namespaces: the tests need root");
+    holder
+}
+
+/// Sends a signal by name with kill(1).
+pub fn signal(pid: u32, name: &str) {
+    Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).stderr(Stdio::null()).status().ok();
+}
+
+/// Percent-encoding for a value in a query.
+pub fn escape(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}

@@ -1,0 +1,15 @@
+//! Waiting for a condition, bounded.
+
+use std::time::{Duration, Instant};
+
+/// Asks every 20 ms until `ask` gives a value, for at most `seconds`; panics with `what` when it never does.
+pub fn eventually<T>(what: &str, seconds: u64, mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        if let Some(value) = ask() {
+            return value;
+        }
+        assert!(Instant::now() < end, "not within {seconds} s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
