@@ -144,7 +144,7 @@ impl NewFilesystem {
     }
 
     /// Makes the superblock and a detached mount of it with the given [`attr`] bits.
-    pub fn mount(self, attributes: u64) -> Result<OwnedFd> {
+    pub fn mount(&self, attributes: u64) -> Result<OwnedFd> {
         rustix::mount::fsconfig_create(self.0.as_fd())?;
         let bits = MountAttrFlags::from_bits_retain(attributes as u32);
         rustix::mount::fsmount(self.0.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, bits)

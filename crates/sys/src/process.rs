@@ -53,6 +53,45 @@ pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
     Ok(())
 }
 
+/// The calling thread acts on files as another user, with all its capabilities, until this is dropped.
+#[derive(Debug)]
+pub struct FilesystemIds {
+    uid: libc::c_int,
+    gid: libc::c_int,
+    capabilities: crate::capability::Sets,
+    dumpable: bool,
+}
+
+impl FilesystemIds {
+    /// Takes the ids (`setfsuid(2)`). The kernel takes some capabilities away with it; they are put back.
+    pub fn take(uid: u32, gid: u32) -> Result<Self> {
+        let capabilities = crate::capability::get()?;
+        // SAFETY: integer arguments.
+        let dumpable = unsafe { libc::prctl(libc::PR_GET_DUMPABLE, 0, 0, 0, 0) } == 1;
+        // SAFETY: plain integers; the calls return the previous ids and do not fail for a privileged caller.
+        let (uid, gid) = unsafe {
+            let gid = libc::setfsgid(gid);
+            (libc::setfsuid(uid), gid)
+        };
+        let guard = Self { uid, gid, capabilities, dumpable };
+        crate::capability::set(&capabilities)?;
+        Ok(guard)
+    }
+}
+
+impl Drop for FilesystemIds {
+    fn drop(&mut self) {
+        // SAFETY: plain integers; going back to ids held a moment ago, still with CAP_SETUID, cannot fail.
+        unsafe {
+            libc::setfsuid(self.uid as libc::uid_t);
+            libc::setfsgid(self.gid as libc::gid_t);
+        }
+        // Rights that were held a moment ago cannot be refused.
+        let _ = crate::capability::set(&self.capabilities);
+        let _ = set_dumpable(self.dumpable);
+    }
+}
+
 /// Sets the file-mode creation mask.
 pub fn set_umask(mask: u32) {
     // SAFETY: cannot fail, touches nothing else.

@@ -1,0 +1,83 @@
+//! Snapshots on the kernel's overlay file system: creating one is two directories and a link.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::layer::{Layer, LayerDraft, Shelf, make_root_dir};
+use crate::{Rootfs, Snapshotter, tree};
+
+/// The snapshotter that containers use.
+#[derive(Debug)]
+pub struct Overlay {
+    shelf: Shelf,
+}
+
+impl Overlay {
+    /// Opens or makes the store at `root`, and removes what a crash left half-done.
+    pub fn open(root: &Path) -> Result<Self> {
+        Ok(Self { shelf: Shelf::open(root)? })
+    }
+}
+
+impl Snapshotter for Overlay {
+    fn draft_layer(&self, chain_id: &str, parent: Option<&str>) -> Result<LayerDraft> {
+        self.shelf.draft(chain_id, parent)
+    }
+
+    fn commit_layer(&self, draft: LayerDraft, bytes: u64) -> Result<()> {
+        self.shelf.commit(draft, bytes)
+    }
+
+    fn layer_size(&self, chain_id: &str) -> Result<u64> {
+        Ok(self.shelf.layer(chain_id)?.bytes)
+    }
+
+    fn remove_layer(&self, chain_id: &str) -> Result<()> {
+        self.shelf.remove_layer(chain_id)
+    }
+
+    fn layers(&self) -> Result<Vec<Layer>> {
+        self.shelf.layers()
+    }
+
+    fn create(&self, key: &str, top: Option<&str>) -> Result<()> {
+        // The merged root shows the upper directory's mode, so that must be the image's.
+        let mode = match top {
+            Some(top) => mode_of(&self.shelf.chain(top)?[0])?,
+            None => 0o755,
+        };
+        let home = self.shelf.create(key, top)?;
+        make_root_dir(&home.join("work"), 0o700)?;
+        make_root_dir(&home.join("upper"), mode)
+    }
+
+    fn rootfs(&self, key: &str) -> Result<Rootfs> {
+        let home = self.shelf.snapshot(key)?;
+        let mut lower = match self.shelf.top(key)? {
+            Some(top) => self.shelf.chain(&top)?,
+            None => Vec::new(),
+        };
+        lower.push(self.shelf.skeleton());
+        Ok(Rootfs { lower, upper: home.join("upper"), work: home.join("work"), read_only: false })
+    }
+
+    fn usage(&self, key: &str) -> Result<u64> {
+        tree::bytes(&self.shelf.snapshot(key)?.join("upper"))
+    }
+
+    fn remove(&self, key: &str) -> Result<()> {
+        self.shelf.remove(key)
+    }
+
+    fn snapshots(&self) -> Result<Vec<String>> {
+        self.shelf.snapshots()
+    }
+}
+
+/// Permission bits of a layer's root directory.
+fn mode_of(path: &Path) -> Result<u32> {
+    let attributes = fs::metadata(path).map_err(Error::io("read", path))?;
+    Ok(attributes.permissions().mode() & 0o7777)
+}
