@@ -1,0 +1,554 @@
+//! Real v1 hierarchies below a random parent of their own where the machine has them, made-up v2 trees elsewhere.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
+use serde_json::json;
+
+use super::device::{self, Rules};
+use super::device_filter::assemble;
+use super::layout::{Layout, Source};
+use super::limit::v2::{swap_alone, weight_of_blkio, weight_of_shares};
+use super::*;
+
+/// A parent that is removed whatever the test does.
+struct Parent(String);
+
+impl Parent {
+    /// `None`, having said why, where no v1 hierarchy can be written.
+    fn new() -> Option<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let Ok(layout) = Layout::get() else {
+            eprintln!("skipped: no cgroup hierarchy is mounted");
+            return None;
+        };
+        if layout.is_v2() || !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: needs root and cgroup v1");
+            return None;
+        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Some(Parent(format!("/berth-test-{}-{number}", std::process::id())))
+    }
+
+    fn path(&self, name: &str) -> CgroupPath {
+        CgroupPath::new(&self.0, name).unwrap()
+    }
+
+    fn read(&self, controller: &str, file: &str) -> String {
+        let path = format!("/sys/fs/cgroup/{controller}{}/c/{file}", self.0);
+        fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}")).trim().to_owned()
+    }
+}
+
+impl Drop for Parent {
+    fn drop(&mut self) {
+        let Ok(all) = CgroupPath::parse(&self.0).and_then(|path| Cgroup::open(&path)) else { return };
+        let gone = all.kill_all().and_then(|()| all.remove());
+        if !std::thread::panicking() {
+            gone.unwrap();
+        }
+    }
+}
+
+/// A child that is killed and reaped with the test.
+struct Process(Child);
+
+impl Process {
+    fn sleeping() -> Self {
+        Process(Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap())
+    }
+
+    fn pid(&self) -> i32 {
+        self.0.id() as i32
+    }
+
+    fn reap(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.reap();
+    }
+}
+
+fn resources(value: serde_json::Value) -> LinuxResources {
+    serde_json::from_value(value).unwrap()
+}
+
+#[test]
+fn a_path_stays_below_its_mount() {
+    let path = CgroupPath::new("berth//a/", "id").unwrap();
+    assert_eq!((path.to_string().as_str(), path.parent(), path.name()), ("/berth/a/id", "/berth/a", "id"));
+    assert_eq!(CgroupPath::parse("/one").unwrap().to_string(), "/one");
+    assert_eq!(CgroupPath::new("", "x").unwrap().relative(), "x");
+    for (parent, name) in [("/a/../b", "x"), ("/a", ".."), ("/a", ""), ("/a", "b/c"), ("/a", "b\n")] {
+        assert!(CgroupPath::new(parent, name).is_err(), "{parent} {name}");
+    }
+}
+
+#[test]
+fn every_limit_reaches_its_file() {
+    let Some(parent) = Parent::new() else { return };
+    let limits = resources(json!({
+        "memory": {"limit": 64 << 20, "swap": 128 << 20, "reservation": 32 << 20, "swappiness": 10,
+                   "disableOOMKiller": true, "kernel": 1 << 20},
+        "cpu": {"shares": 512, "quota": 50_000, "period": 100_000, "cpus": "0", "mems": "0"},
+        "pids": {"limit": 33},
+        "devices": device::defaults(),
+    }));
+    let cgroup = Cgroup::create(&parent.path("c"), Some(&limits)).unwrap();
+    for (controller, file, value) in [
+        ("memory", "memory.limit_in_bytes", "67108864"),
+        ("memory", "memory.memsw.limit_in_bytes", "134217728"),
+        ("memory", "memory.soft_limit_in_bytes", "33554432"),
+        ("memory", "memory.swappiness", "10"),
+        ("cpu", "cpu.shares", "512"),
+        ("cpu", "cpu.cfs_quota_us", "50000"),
+        ("cpuset", "cpuset.cpus", "0"),
+        ("pids", "pids.max", "33"),
+    ] {
+        assert_eq!(parent.read(controller, file), value, "{file}");
+    }
+    assert!(parent.read("memory", "memory.oom_control").contains("oom_kill_disable 1"));
+    let devices = parent.read("devices", "devices.list");
+    assert!(devices.contains("c 1:3 rwm") && devices.contains("b *:* m") && !devices.contains("a *:*"), "{devices}");
+
+    // Both directions, each of which the kernel refuses in the other order.
+    for (limit, swap) in [(512_i64 << 20, 1_i64 << 30), (16 << 20, 16 << 20), (-1, -1)] {
+        cgroup.update(&resources(json!({"memory": {"limit": limit, "swap": swap}}))).unwrap();
+    }
+    assert_eq!(cgroup.stats().unwrap().memory.limit, None);
+    cgroup.update(&resources(json!({"pids": {"limit": -1}, "cpu": {"quota": -1}}))).unwrap();
+    assert_eq!(parent.read("pids", "pids.max"), "max");
+    assert_eq!(parent.read("memory", "memory.memsw.limit_in_bytes").len(), 19);
+    cgroup.remove().unwrap();
+    assert!(!Path::new(&format!("/sys/fs/cgroup/pids{}/c", parent.0)).exists());
+    let gone = Cgroup::open(&parent.path("c")).unwrap_err();
+    assert_eq!(berth_kit::Kinded::kind(&gone), berth_kit::Kind::NotFound);
+}
+
+#[test]
+fn a_refused_limit_leaves_nothing() {
+    let Some(parent) = Parent::new() else { return };
+    let limits = resources(json!({"cpu": {"cpus": "4000"}}));
+    let refused = Cgroup::create(&parent.path("c"), Some(&limits)).unwrap_err();
+    assert!(refused.to_string().contains("cpuset.cpus"), "{refused}");
+    assert!(!Path::new(&format!("/sys/fs/cgroup/memory{}/c", parent.0)).exists());
+    let huge = resources(json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 1}]}));
+    if !available().unwrap().hugetlb {
+        let refused = Cgroup::create(&parent.path("c"), Some(&huge)).unwrap_err();
+        assert!(refused.to_string().starts_with("a huge page limit needs the cgroup controller"), "{refused}");
+    }
+    let unified = resources(json!({"unified": {"memory.high": "1"}}));
+    assert!(matches!(Cgroup::create(&parent.path("c"), Some(&unified)), Err(Error::UnifiedOnV1)));
+}
+
+#[test]
+fn processes_join_are_counted_frozen_and_killed() {
+    let Some(parent) = Parent::new() else { return };
+    let cgroup = Cgroup::create(&parent.path("c"), None).unwrap();
+    let (mut one, mut two) = (Process::sleeping(), Process::sleeping());
+    cgroup.add(one.pid()).unwrap();
+    cgroup.add(two.pid()).unwrap();
+    let seen = fs::read_to_string(format!("/proc/{}/cgroup", one.pid())).unwrap();
+    let inside = seen.lines().filter(|line| line.ends_with(&format!("{}/c", parent.0))).count();
+    assert_eq!(inside, cgroup.layout.hierarchies.len(), "{seen}");
+
+    let mut expected = vec![one.pid(), two.pid()];
+    expected.sort_unstable();
+    assert_eq!(cgroup.pids().unwrap(), expected);
+    let stats = cgroup.stats().unwrap();
+    assert_eq!(stats.pids.current, 2);
+    assert!(stats.memory.stats.contains_key("total_inactive_file") && !stats.cpu.per_cpu_ns.is_empty());
+
+    assert!(matches!(Cgroup::create(&parent.path("c"), None), Err(Error::InUse { count: 2, .. })));
+    assert!(!cgroup.is_frozen().unwrap());
+    cgroup.freeze().unwrap();
+    assert!(cgroup.is_frozen().unwrap());
+    cgroup.thaw().unwrap();
+    assert!(!cgroup.is_frozen().unwrap());
+
+    // Also from the paused state.
+    cgroup.freeze().unwrap();
+    std::thread::scope(|scope| {
+        let killer = scope.spawn(|| cgroup.kill_all());
+        let _ = (one.0.wait(), two.0.wait());
+        killer.join().unwrap().unwrap();
+    });
+    assert!(cgroup.pids().unwrap().is_empty());
+    cgroup.remove().unwrap();
+    cgroup.remove().unwrap();
+}
+
+#[test]
+fn sub_cgroups_of_the_container_are_seen_and_removed() {
+    let Some(parent) = Parent::new() else { return };
+    let cgroup = Cgroup::create(&parent.path("c"), None).unwrap();
+    let own = format!("/sys/fs/cgroup/pids{}/c/a/b", parent.0);
+    fs::create_dir_all(&own).unwrap();
+    let mut process = Process::sleeping();
+    fs::write(format!("{own}/cgroup.procs"), process.pid().to_string()).unwrap();
+    assert_eq!(cgroup.pids().unwrap(), [process.pid()]);
+    let busy = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(30));
+            process.reap();
+        });
+        cgroup.remove().unwrap();
+    });
+    assert!(busy.elapsed() >= Duration::from_millis(25));
+    assert!(!Path::new(&own).exists());
+}
+
+#[test]
+fn an_oom_kill_is_counted_and_announced() {
+    let Some(parent) = Parent::new() else { return };
+    let limits = resources(json!({"memory": {"limit": 8 << 20, "swap": 8 << 20}}));
+    let cgroup = Cgroup::create(&parent.path("c"), Some(&limits)).unwrap();
+    let watch = cgroup.oom_watch().unwrap().unwrap();
+    assert_eq!(cgroup.oom_kills().unwrap(), 0);
+    // The shell waits until it has been moved, then grows without end.
+    let mut command = Command::new("sh");
+    command.args(["-c", "read go; x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done"]);
+    let mut greedy = Process(command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    cgroup.add(greedy.pid()).unwrap();
+    drop(greedy.0.stdin.take());
+    let status = greedy.0.wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGKILL));
+    let mut polled = [rustix::event::PollFd::new(&watch, rustix::event::PollFlags::IN)];
+    let patience = rustix::event::Timespec { tv_sec: 2, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut polled, Some(&patience)).unwrap(), 1);
+    assert_eq!(cgroup.oom_kills().unwrap(), 1);
+    cgroup.remove().unwrap();
+}
+
+#[test]
+fn a_denied_device_cannot_be_opened() {
+    let Some(parent) = Parent::new() else { return };
+    let mut rules = device::defaults();
+    let fuse: LinuxDeviceCgroup =
+        serde_json::from_value(json!({"allow": true, "type": "c", "major": 10, "minor": 200, "access": "r"})).unwrap();
+    rules.push(fuse);
+    let list = json!({"devices": rules});
+    let cgroup = Cgroup::create(&parent.path("c"), Some(&resources(list))).unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "read go; (: </dev/null) && (: </dev/zero) && ! (: </dev/kmsg)"]);
+    let mut probe = Process(command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    cgroup.add(probe.pid()).unwrap();
+    drop(probe.0.stdin.take());
+    assert!(probe.0.wait().unwrap().success());
+    assert!(parent.read("devices", "devices.list").lines().any(|line| line == "c 10:200 r"));
+    cgroup.update(&resources(json!({"devices": device::everything()}))).unwrap();
+    assert_eq!(parent.read("devices", "devices.list"), "a *:* rwm");
+}
+
+#[test]
+fn this_machine_is_described() {
+    if Parent::new().is_none() {
+        return;
+    }
+    let controllers = available().unwrap();
+    assert!(controllers.memory && controllers.pids && controllers.freezer && controllers.devices);
+    assert!(controllers.warnings().iter().all(|warning| warning.starts_with("WARNING: No ")));
+}
+
+/// Not a check but a measurement: `cargo test -p berth-runtime cgroup::test::cost -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints times"]
+fn cost() {
+    let Some(parent) = Parent::new() else { return };
+    let limits = resources(json!({"memory": {"limit": 64 << 20}, "devices": device::defaults()}));
+    Cgroup::create(&parent.path("first"), None).unwrap().remove().unwrap();
+    let mut times = [const { Vec::new() }; 4];
+    for round in 0..100 {
+        let mut process = Process::sleeping();
+        let begin = Instant::now();
+        let cgroup = Cgroup::create(&parent.path(&round.to_string()), Some(&limits)).unwrap();
+        times[0].push(begin.elapsed());
+        let begin = Instant::now();
+        cgroup.add(process.pid()).unwrap();
+        times[1].push(begin.elapsed());
+        let begin = Instant::now();
+        cgroup.stats().unwrap();
+        times[2].push(begin.elapsed());
+        process.reap();
+        let begin = Instant::now();
+        cgroup.remove().unwrap();
+        times[3].push(begin.elapsed());
+    }
+    for (name, list) in ["create", "add", "stats", "remove"].iter().zip(&mut times) {
+        list.sort_unstable();
+        println!("{name}: median {:?}, worst {:?}", list[50], list[99]);
+    }
+}
+
+// Made-up trees.
+
+struct Fake {
+    directory: tempfile::TempDir,
+    layout: Arc<Layout>,
+}
+
+fn detect(root: &Path, proc_cgroup: &str, mountinfo: String) -> Result<Layout> {
+    Layout::detect(&Source {
+        mount_root: root,
+        proc_cgroup: proc_cgroup.to_owned(),
+        mount_table: &|| Ok(mountinfo.clone()),
+        check_magic: false,
+    })
+}
+
+impl Fake {
+    /// A v2 tree in which the container's directory would have these files.
+    fn v2(files: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        fs::write(root.join("cgroup.controllers"), "cpuset cpu io memory hugetlb pids rdma").unwrap();
+        fs::write(root.join("cgroup.subtree_control"), "").unwrap();
+        fs::create_dir_all(root.join("p")).unwrap();
+        fs::write(root.join("p/cgroup.subtree_control"), "cpuset cpu io memory pids hugetlb").unwrap();
+        let layout = Arc::new(detect(root, "0::/x\n", String::new()).unwrap());
+        let fake = Fake { directory, layout };
+        fs::create_dir(fake.file("")).unwrap();
+        for (name, text) in files {
+            fs::write(fake.file(name), text).unwrap();
+        }
+        fake
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join("p/c").join(name)
+    }
+
+    fn open(&self) -> Cgroup {
+        Cgroup::open_in(self.layout.clone(), &CgroupPath::new("/p", "c").unwrap()).unwrap()
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.file(name)).unwrap()
+    }
+}
+
+#[test]
+fn layouts_are_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let nothing = detect(root, "", String::new()).unwrap_err();
+    assert!(nothing.to_string().starts_with("no cgroup hierarchy is mounted"));
+
+    for name in ["cpu,cpuacct", "memory", "systemd", "elsewhere"] {
+        fs::create_dir(root.join(name)).unwrap();
+    }
+    let proc_cgroup = "5:pids:/a\n4:memory:/user/x\n3:cpu,cpuacct:/\n1:name=systemd:/\n0::/\n";
+    let elsewhere = root.join("elsewhere");
+    let mounts = format!("30 1 0:3 / {} rw,relatime shared:1 - cgroup cgroup rw,pids\n", elsewhere.display());
+    let v1 = detect(root, proc_cgroup, mounts).unwrap();
+    assert_eq!((v1.version, v1.hierarchies.len()), (Version::V1, 4));
+    assert_eq!(v1.find(Controller::Pids).unwrap().mount, elsewhere);
+    assert_eq!(v1.find(Controller::Cpu).unwrap().mount, v1.find(Controller::Cpuacct).unwrap().mount);
+    assert!(v1.find(Controller::Devices).is_none());
+    assert!(!support::probe(&v1).devices && support::probe(&v1).pids);
+
+    fs::create_dir(root.join("unified")).unwrap();
+    let hybrid = detect(root, proc_cgroup, String::new()).unwrap();
+    assert_eq!((hybrid.version, hybrid.version.docker(), hybrid.hierarchies.len()), (Version::Hybrid, "1", 3));
+
+    fs::write(root.join("cgroup.controllers"), "cpu memory").unwrap();
+    let v2 = detect(root, proc_cgroup, String::new()).unwrap();
+    assert_eq!((v2.version, v2.version.docker()), (Version::V2, "2"));
+    let controllers = support::probe(&v2);
+    assert!(controllers.memory && !controllers.pids && controllers.freezer && controllers.devices);
+}
+
+#[test]
+fn v2_limits_are_converted() {
+    let names = [
+        "memory.max", "memory.swap.max", "memory.low", "cpu.weight", "cpu.max", "cpu.max.burst", "cpuset.cpus",
+        "pids.max", "io.weight", "io.max", "hugetlb.2MB.max", "memory.high",
+    ];
+    let fake = Fake::v2(&names.map(|name| (name, "")));
+    let limits = resources(json!({
+        "memory": {"limit": 100, "swap": 300, "reservation": 50, "swappiness": 3, "disableOOMKiller": true},
+        "cpu": {"shares": 1024, "quota": 20_000, "period": 50_000, "burst": 10, "cpus": "0-1"},
+        "pids": {"limit": -1},
+        "blockIO": {"weight": 1000, "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 77}]},
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 9}],
+        "unified": {"memory.high": "90"},
+        "devices": device::everything(),
+    }));
+    fake.open().apply(&limits, true).unwrap();
+    for (name, text) in [
+        ("memory.max", "100"),
+        ("memory.swap.max", "200"),
+        ("memory.low", "50"),
+        ("cpu.weight", "100"),
+        ("cpu.max", "20000 50000"),
+        ("cpu.max.burst", "10"),
+        ("cpuset.cpus", "0-1"),
+        ("pids.max", "max"),
+        ("io.weight", "10000"),
+        ("io.max", "8:0 rbps=77"),
+        ("hugetlb.2MB.max", "9"),
+        ("memory.high", "90"),
+    ] {
+        assert_eq!(fake.text(name), text, "{name}");
+    }
+    fake.open().apply(&resources(json!({"memory": {"limit": -1}, "devices": device::everything()})), true).unwrap();
+    assert_eq!((fake.text("memory.max").as_str(), fake.text("memory.swap.max").as_str()), ("max", "max"));
+    let escape = resources(json!({"unified": {"../memory.max": "1"}, "devices": device::everything()}));
+    assert!(matches!(fake.open().apply(&escape, true), Err(Error::InvalidUnified { .. })));
+    assert_eq!((weight_of_shares(2), weight_of_shares(262_144), weight_of_blkio(10)), (1, 10_000, 1));
+    assert_eq!((swap_alone(-1, 5), swap_alone(7, 5), swap_alone(5, 5)), (-1, 2, 0));
+}
+
+#[test]
+fn v2_state_and_numbers_are_read() {
+    let fake = Fake::v2(&[
+        ("cpu.stat", "usage_usec 10\nuser_usec 6\nsystem_usec 4\nnr_periods 3\nnr_throttled 2\nthrottled_usec 1\n"),
+        ("memory.current", "4096\n"),
+        ("memory.max", "max\n"),
+        ("memory.peak", "8192\n"),
+        ("memory.stat", "anon 1\ninactive_file 2\n"),
+        ("memory.events", "low 0\nhigh 0\nmax 7\noom 1\noom_kill 5\n"),
+        ("pids.current", "2\n"),
+        ("pids.max", "10\n"),
+        ("io.stat", "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6\n"),
+        ("cgroup.events", "populated 0\nfrozen 1\n"),
+        ("cgroup.freeze", ""),
+        ("cgroup.kill", ""),
+        ("cgroup.procs", ""),
+    ]);
+    let cgroup = fake.open();
+    assert!(cgroup.directory_fd().is_some());
+    let stats = cgroup.stats().unwrap();
+    assert_eq!((stats.cpu.total_ns, stats.cpu.throttled_periods, stats.cpu.throttled_ns), (10_000, 2, 1000));
+    assert_eq!((stats.memory.usage, stats.memory.limit, stats.memory.failures), (4096, None, 7));
+    assert_eq!((stats.pids.limit, stats.memory.stats["inactive_file"]), (Some(10), 2));
+    let entry = |op: &str, value| stat::BlockEntry { major: 8, minor: 0, op: op.to_owned(), value };
+    assert_eq!(stats.block.service_bytes, [entry("read", 1), entry("write", 2)]);
+    assert_eq!(cgroup.oom_kills().unwrap(), 5);
+    assert!(cgroup.oom_watch().unwrap().is_some());
+    cgroup.freeze().unwrap();
+    assert_eq!(fake.text("cgroup.freeze"), "1");
+    cgroup.kill_all().unwrap();
+    assert_eq!(fake.text("cgroup.kill"), "1");
+    cgroup.add(42).unwrap();
+    assert_eq!(fake.text("cgroup.procs"), "42");
+}
+
+#[test]
+fn v2_controllers_are_handed_down_from_the_root() {
+    let fake = Fake::v2(&[]);
+    fs::remove_dir(fake.file("")).unwrap();
+    fs::write(fake.directory.path().join("p/cgroup.subtree_control"), "").unwrap();
+    let path = CgroupPath::new("/p", "c").unwrap();
+    Cgroup::create_in(fake.layout.clone(), &path, None).unwrap();
+    for place in ["", "p/"] {
+        let text = fs::read_to_string(fake.directory.path().join(format!("{place}cgroup.subtree_control"))).unwrap();
+        assert_eq!(text, "+cpu +cpuset +io +memory +pids +hugetlb");
+    }
+}
+
+#[test]
+fn rules_reduce_to_a_default_and_exceptions() {
+    let rules = |value| Rules::of_container(&serde_json::from_value::<Vec<LinuxDeviceCgroup>>(value).unwrap());
+    assert!(rules(json!([{"allow": true, "access": "rwm"}])).allows_everything());
+    let closed = Rules::of_container(&[]);
+    assert_eq!(closed, Rules::of_container(&device::defaults()));
+    assert!(!closed.default_allow && closed.exceptions.len() == 11);
+    let opened = rules(json!([
+        {"allow": false, "access": "rwm"},
+        {"allow": true, "type": "b", "major": 8, "minor": 0, "access": "rw"},
+        {"allow": false, "type": "b", "major": 8, "minor": 0, "access": "w"},
+        {"allow": true, "type": "c", "major": -1, "minor": -1, "access": "m"},
+    ]));
+    assert_eq!(opened.exceptions[0].to_string(), "b 8:0 r");
+    let except = rules(json!([{"allow": true, "access": "rwm"}, {"allow": false, "major": 8, "access": "w"}]));
+    assert!(except.default_allow);
+    let lines: Vec<String> = except.exceptions.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["b 8:* w", "c 8:* w"]);
+}
+
+/// Runs the filter as the kernel would, for one request.
+fn run(rules: &Rules, class: u32, access: u32, major: u32, minor: u32) -> bool {
+    let context = [access << 16 | class, major, minor];
+    let mut registers = [0_u64; 6];
+    let program = assemble(rules);
+    let mut at = 0;
+    loop {
+        let i = program[at];
+        let (target, source) = (usize::from(i.target), usize::from(i.source));
+        at += 1;
+        let jump = match i.code {
+            0x61 => {
+                registers[target] = u64::from(context[i.offset as usize / 4]);
+                false
+            }
+            0x54 => {
+                registers[target] = u64::from(registers[target] as u32 & i.immediate as u32);
+                false
+            }
+            0x74 => {
+                registers[target] = u64::from(registers[target] as u32 >> i.immediate);
+                false
+            }
+            0xbc => {
+                registers[target] = u64::from(registers[source] as u32);
+                false
+            }
+            0xb7 => {
+                registers[target] = i.immediate as u64;
+                false
+            }
+            0x15 => registers[target] == i.immediate as u64,
+            0x56 => registers[target] as u32 != i.immediate as u32,
+            0x5d => registers[target] != registers[source],
+            0x95 => return registers[0] == 1,
+            code => panic!("unknown instruction {code:#x}"),
+        };
+        if jump {
+            at += usize::try_from(i.offset).expect("forward only");
+        }
+    }
+}
+
+#[test]
+fn the_device_filter_decides_as_the_rules_say() {
+    let (block, character) = (1, 2);
+    let rules = Rules::of_container(
+        &serde_json::from_value::<Vec<LinuxDeviceCgroup>>(json!([
+            {"allow": true, "type": "b", "major": 8, "minor": 1, "access": "r"},
+            {"allow": true, "type": "c", "major": 4_000_000_000_u32, "access": "rwm"},
+        ]))
+        .unwrap(),
+    );
+    assert!(run(&rules, character, 2, 1, 3) && run(&rules, character, 7, 1, 3));
+    assert!(run(&rules, character, 1, 99, 99) && !run(&rules, character, 3, 99, 99));
+    assert!(run(&rules, block, 2, 8, 1) && !run(&rules, block, 4, 8, 1) && !run(&rules, block, 6, 8, 1));
+    assert!(!run(&rules, character, 2, 8, 1) && !run(&rules, block, 2, 8, 2));
+    assert!(run(&rules, character, 6, 4_000_000_000, 5));
+    let except = Rules::of_container(
+        &serde_json::from_value::<Vec<LinuxDeviceCgroup>>(
+            json!([{"allow": true, "access": "rwm"}, {"allow": false, "type": "c", "major": 10, "access": "w"}]),
+        )
+        .unwrap(),
+    );
+    assert!(run(&except, character, 2, 10, 1) && !run(&except, character, 6, 10, 1) && run(&except, block, 4, 10, 1));
+    // Without a file system to attach it to, the kernel's verifier still has its say.
+    match device_filter::load(&except).and_then(|_| device_filter::load(&rules)) {
+        Ok(_) => {}
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)) => {
+            eprintln!("skipped: this kernel loads no device filter: {e}");
+        }
+        Err(e) => panic!("{e}"),
+    }
+}
