@@ -14,4 +14,4 @@ mod error;
 mod store;
 
 pub use error::{Error, Result};
-pub use store::{Durability, Store};
+pub use store::{Durability, Store, Summaries};

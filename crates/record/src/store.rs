@@ -14,6 +14,9 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS record (
     kind TEXT NOT NULL, id TEXT NOT NULL, summary TEXT NOT NULL, body TEXT NOT NULL,
     PRIMARY KEY (kind, id)) WITHOUT ROWID;";
 
+/// Readable summaries by id, and what was wrong with the others.
+pub type Summaries<S> = (Vec<(String, S)>, Vec<Error>);
+
 /// How long a write must last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
@@ -119,7 +122,7 @@ impl Store {
     pub fn summaries<S: DeserializeOwned>(
         &self,
         kind: &str,
-    ) -> Result<(Vec<(String, S)>, Vec<Error>)> {
+    ) -> Result<Summaries<S>> {
         let failed = |source| access("read", kind, "*", source);
         let connection = self.lock();
         let mut statement = connection
