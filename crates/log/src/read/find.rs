@@ -87,10 +87,11 @@ pub(crate) fn tail(segments: &mut Vec<Segment>, lines: usize) -> io::Result<usiz
     let (wanted, mut first, mut there) = (lines.saturating_add(1), segments.len(), 0);
     while first > 0 && there < wanted {
         first -= 1;
+        let newest = first + 1 == segments.len();
         let segment = &mut segments[first];
         let (offset, more) = match segment.plain() {
-            Some(_) => tail_plain(segment, wanted - there)?,
-            None => (0, count(segment)?),
+            Some(_) => tail_plain(segment, wanted - there, newest)?,
+            None => (0, count(segment, newest)?),
         };
         segment.restart(offset)?;
         there += more;
@@ -100,7 +101,7 @@ pub(crate) fn tail(segments: &mut Vec<Segment>, lines: usize) -> io::Result<usiz
 }
 
 /// An offset behind which at least `lines` lines begin (or 0), and how many do.
-fn tail_plain(segment: &mut Segment, lines: usize) -> io::Result<(u64, usize)> {
+fn tail_plain(segment: &mut Segment, lines: usize, newest: bool) -> io::Result<(u64, usize)> {
     // Lines in pieces have more entries than lines: ask for more entries until there are enough lines.
     let mut entries = lines;
     loop {
@@ -110,7 +111,7 @@ fn tail_plain(segment: &mut Segment, lines: usize) -> io::Result<(u64, usize)> {
             (None, _) => 0,
         };
         segment.seek(offset);
-        let there = count(segment)?;
+        let there = count(segment, newest)?;
         if there >= lines || offset == 0 {
             return Ok((offset, there));
         }
@@ -118,14 +119,14 @@ fn tail_plain(segment: &mut Segment, lines: usize) -> io::Result<(u64, usize)> {
     }
 }
 
-/// Lines from here to the end; an unfinished one at the end counts.
-fn count(segment: &mut Segment) -> io::Result<usize> {
+/// Lines that end from here on; one that is unfinished at the end of the newest file counts too.
+fn count(segment: &mut Segment, newest: bool) -> io::Result<usize> {
     let (mut lines, mut open) = (0, [false; 2]);
     while let Some(raw) = segment.next_raw()? {
         lines += usize::from(raw.ended);
         open[usize::from(raw.stream == crate::Stream::Stderr)] = !raw.ended;
     }
-    Ok(lines + open.into_iter().filter(|open| *open).count())
+    Ok(lines + open.into_iter().filter(|open| newest && *open).count())
 }
 
 fn offset_of_last_newlines(file: &File, entries: usize) -> io::Result<u64> {
