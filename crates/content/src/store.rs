@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(digest.hex(), "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
         assert_eq!((size, store.size(&digest).unwrap()), (5, 5));
         assert_eq!(store.put(&b"hello"[..]).unwrap().0, digest);
-        assert_eq!(store.list().unwrap(), [digest.clone()]);
+        assert_eq!(store.list().unwrap().as_slice(), std::slice::from_ref(&digest));
         assert_eq!(store.read_small(&digest, 5).unwrap(), b"hello");
         assert!(matches!(store.read_small(&digest, 4), Err(Error::TooLarge { size: 5, .. })));
         let mode = std::fs::metadata(store.path(&digest)).unwrap().permissions().mode();
