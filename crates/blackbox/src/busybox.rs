@@ -33,8 +33,18 @@ pub fn rootfs() -> Result<Vec<u8>, String> {
     for applet in APPLETS {
         link(&mut archive, &format!("bin/{applet}"), "busybox");
     }
-    file(&mut archive, "etc/passwd", b"root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1::/:/bin/false\nalice:x:1000:1000::/home:/bin/sh\n", 0o644);
-    file(&mut archive, "etc/group", b"root:x:0:\ndaemon:x:1:\naudio:x:29:alice\nalice:x:1000:\nvideo:x:44:alice\n", 0o644);
+    file(
+        &mut archive,
+        "etc/passwd",
+        b"root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1::/:/bin/false\nalice:x:1000:1000::/home:/bin/sh\n",
+        0o644,
+    );
+    file(
+        &mut archive,
+        "etc/group",
+        b"root:x:0:\ndaemon:x:1:\naudio:x:29:alice\nalice:x:1000:\nvideo:x:44:alice\n",
+        0o644,
+    );
     file(&mut archive, "etc/not-executable", b"text\n", 0o644);
     archive.into_inner().map_err(|error| error.to_string())
 }

@@ -125,7 +125,7 @@ impl Engine {
         assert!(self.daemon.is_none(), "the daemon runs");
         let mut command = self.inside(&["mount", "net"]);
         match self.kind {
-            Kind::Docker => command.arg("dockerd"),
+            Kind::Docker => command.args(["dockerd", "--log-level", "fatal"]),
             _ => command.arg(binary()).arg("daemon"),
         };
         let at = |name: &str| self.place().join(name);
@@ -246,7 +246,8 @@ impl Engine {
         if let (Some(body), Some(settings)) = (body.as_object_mut(), settings.as_object()) {
             body.extend(settings.clone());
         }
-        let path = if name.is_empty() { "/containers/create".into() } else { format!("/containers/create?name={name}") };
+        let path =
+            if name.is_empty() { "/containers/create".into() } else { format!("/containers/create?name={name}") };
         let answer = self.http().post_json(&path, &body).expect(201).json();
         answer["Id"].as_str().expect("an id").to_owned()
     }

@@ -123,7 +123,8 @@ impl Http {
         let mut stream = UnixStream::connect(&self.socket)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
-        let mut head = format!("{method} {prefix}{path} HTTP/1.1\r\nHost: engine\r\nContent-Length: {}\r\n", body.len());
+        let mut head =
+            format!("{method} {prefix}{path} HTTP/1.1\r\nHost: engine\r\nContent-Length: {}\r\n", body.len());
         if !headers.iter().any(|(key, _)| *key == "Connection") {
             head += "Connection: close\r\n";
         }
@@ -264,7 +265,8 @@ mod tests {
 
     #[test]
     fn frames_fall_apart_into_their_streams() {
-        let bytes = [&[1, 0, 0, 0, 0, 0, 0, 2][..], b"ab", &[2, 0, 0, 0, 0, 0, 0, 1], b"x", &[1, 0, 0, 0, 0, 0, 0, 1], b"c"];
+        let bytes =
+            [&[1, 0, 0, 0, 0, 0, 0, 2][..], b"ab", &[2, 0, 0, 0, 0, 0, 0, 1], b"x", &[1, 0, 0, 0, 0, 0, 0, 1], b"c"];
         assert_eq!(demultiplex(&bytes.concat()), (b"abc".to_vec(), b"x".to_vec()));
     }
 }

@@ -1,3 +1,22 @@
 //! The black-box suite, one file per area. How it is pointed at dockerd stands in this package's lib.rs.
 
+mod archive;
+mod attach;
+mod bad_input;
+mod clients;
+mod crash;
+mod environment;
+mod events;
+mod exec;
+mod health;
+mod image;
+mod isolation;
+mod lifecycle;
+mod limits;
+mod logs;
+mod network;
+mod operations;
+mod restart;
 mod run;
+mod system;
+mod volume;

@@ -1,0 +1,160 @@
+//! The default network: addresses, published ports, none, host, container:ID.
+
+use berth_blackbox::{Engine, eventually};
+use serde_json::{Value, json};
+
+/// A container that answers HTTP on port 80 with its name, published on `host_port` (0: any).
+fn serve(engine: &Engine, name: &str, host_port: u16) -> String {
+    let script = format!("mkdir -p /www && echo {name} > /www/index.html && exec httpd -f -p 80 -h /www");
+    let bindings = json!({"80/tcp": [{"HostPort": host_port.to_string()}]});
+    let settings = json!({"ExposedPorts": {"80/tcp": {}}, "HostConfig": {"PortBindings": bindings}});
+    engine.run(name, &["sh", "-c", &script], settings)
+}
+
+fn fetch(engine: &Engine, url: &str) -> Option<String> {
+    let output = engine.host(&["busybox", "wget", "-q", "-T", "2", "-O", "-", url]);
+    (output.code == 0).then(|| output.text().trim().to_owned())
+}
+
+fn address(inspect: &Value) -> String {
+    inspect["NetworkSettings"]["Networks"]["bridge"]["IPAddress"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_published_port_answers_on_localhost_and_on_the_hosts_addresses() {
+    let engine = Engine::start();
+    engine.host(&["ip", "addr", "add", "198.51.100.7/32", "dev", "lo"]).ok();
+    serve(&engine, "web", 8080);
+    for url in ["http://127.0.0.1:8080/", "http://198.51.100.7:8080/"] {
+        eventually(url, 5, || fetch(&engine, url).filter(|body| body == "web"));
+    }
+    let ports = engine.inspect("web")["NetworkSettings"]["Ports"]["80/tcp"].clone();
+    assert_eq!(ports[0], json!({"HostIp": "0.0.0.0", "HostPort": "8080"}));
+    assert!(engine.cli(&["port", "web"]).ok().contains("80/tcp -> 0.0.0.0:8080"));
+    assert!(engine.cli(&["ps", "--format", "{{.Ports}}"]).ok().contains("0.0.0.0:8080->80/tcp"));
+    engine.http().post("/containers/web/stop?t=0").expect(204);
+    eventually("the port is closed", 5, || fetch(&engine, "http://127.0.0.1:8080/").is_none().then_some(()));
+    engine.http().post("/containers/web/start").expect(204);
+    eventually("the port is open again", 5, || fetch(&engine, "http://127.0.0.1:8080/"));
+}
+
+#[test]
+fn a_port_of_the_engines_choice_is_told() {
+    let engine = Engine::start();
+    serve(&engine, "web", 0);
+    let port =
+        engine.inspect("web")["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"].as_str().expect("a port").to_owned();
+    assert!(port.parse::<u16>().is_ok_and(|port| port >= 1024), "{port}");
+    eventually("it answers", 5, || fetch(&engine, &format!("http://127.0.0.1:{port}/")));
+}
+
+#[test]
+fn an_address_of_the_host_can_be_named() {
+    let engine = Engine::start();
+    engine.host(&["ip", "addr", "add", "198.51.100.7/32", "dev", "lo"]).ok();
+    let settings =
+        json!({"HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "198.51.100.7", "HostPort": "8081"}]}}});
+    engine.run("", &["sh", "-c", "mkdir /www; echo hi > /www/index.html; exec httpd -f -h /www"], settings);
+    eventually("it answers there", 5, || fetch(&engine, "http://198.51.100.7:8081/"));
+    assert!(fetch(&engine, "http://127.0.0.1:8081/").is_none(), "and nowhere else");
+}
+
+#[test]
+fn a_port_in_use_is_an_error_and_leaves_nothing_half_made() {
+    let engine = Engine::start();
+    serve(&engine, "first", 8080);
+    let settings = json!({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}});
+    let id = engine.create("second", &["sleep", "60"], settings);
+    let answer = engine.http().post(&format!("/containers/{id}/start"));
+    assert!(answer.status >= 400 && answer.message().contains("8080"), "{} {}", answer.status, answer.text());
+    assert!(["created", "exited"].contains(&engine.inspect(&id)["State"]["Status"].as_str().unwrap_or_default()));
+    engine.http().delete("/containers/first?force=1").expect(204);
+    engine.http().post(&format!("/containers/{id}/start")).expect(204);
+}
+
+#[test]
+fn udp_ports_are_published_too() {
+    let engine = Engine::start();
+    let settings = json!({"HostConfig": {"PortBindings": {"5353/udp": [{"HostPort": "5300"}]}}});
+    engine.run("it", &["sh", "-c", "nc -u -l -p 5353 > /tmp/got"], settings);
+    eventually("a datagram arrives", 10, || {
+        engine.host(&["sh", "-c", "echo ping | timeout 1 busybox nc -u -w 1 127.0.0.1 5300"]);
+        engine.cli(&["exec", "it", "cat", "/tmp/got"]).text().contains("ping").then_some(())
+    });
+}
+
+#[test]
+fn containers_reach_each_other_and_the_host_reaches_them() {
+    let engine = Engine::start();
+    serve(&engine, "web", 0);
+    let ip = address(&engine.inspect("web"));
+    assert!(!ip.is_empty());
+    let url = format!("http://{ip}/");
+    eventually("the host reaches it", 5, || fetch(&engine, &url));
+    let (code, text) = engine.run_to_end(&["wget", "-q", "-T", "3", "-O", "-", &url], json!({}));
+    assert_eq!((code, text.as_str()), (0, "web\n"));
+    let own = engine.inspect("web")["NetworkSettings"]["Networks"]["bridge"].clone();
+    assert!(own["Gateway"].as_str().is_some_and(|gateway| !gateway.is_empty()), "{own}");
+    assert!(own["MacAddress"].as_str().is_some_and(|mac| mac.len() == 17), "{own}");
+}
+
+#[test]
+fn addresses_are_given_back() {
+    let engine = Engine::start();
+    let mut addresses = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let id = engine.run("", &["sleep", "60"], json!({}));
+        assert!(addresses.insert(address(&engine.inspect(&id))) || addresses.len() == 1, "in use twice");
+        engine.http().delete(&format!("/containers/{id}?force=1")).expect(204);
+    }
+    assert!(addresses.iter().all(|address| !address.is_empty()));
+}
+
+#[test]
+fn none_has_only_loopback() {
+    let engine = Engine::start();
+    let (_, text) = engine.run_to_end(&["ls", "/sys/class/net"], json!({"HostConfig": {"NetworkMode": "none"}}));
+    assert_eq!(text.split_whitespace().filter(|name| *name != "lo").count(), 0, "{text}");
+    let (code, _) =
+        engine.run_to_end(&["ping", "-c", "1", "-W", "1", "127.0.0.1"], json!({"HostConfig": {"NetworkMode": "none"}}));
+    assert_eq!(code, 0, "loopback is up");
+}
+
+#[test]
+fn host_mode_sees_the_hosts_links() {
+    let engine = Engine::start();
+    let (_, text) = engine.run_to_end(&["ip", "-o", "link"], json!({"HostConfig": {"NetworkMode": "host"}}));
+    assert!(text.contains("docker0") || text.contains("berth0"), "{text}");
+}
+
+#[test]
+fn container_mode_shares_the_link() {
+    let engine = Engine::start();
+    serve(&engine, "web", 0);
+    let settings = json!({"HostConfig": {"NetworkMode": "container:web"}});
+    let fetch = || engine.run_to_end(&["wget", "-q", "-T", "2", "-O", "-", "http://127.0.0.1/"], settings.clone());
+    eventually("the shared loopback answers", 5, || Some(fetch()).filter(|(code, text)| *code == 0 && text == "web\n"));
+    engine.create("orphan", &["true"], json!({"HostConfig": {"NetworkMode": "container:nobody"}}));
+}
+
+#[test]
+fn a_named_network_is_refused_clearly_when_it_does_not_exist() {
+    let engine = Engine::start();
+    let body = json!({"Image": "busybox", "HostConfig": {"NetworkMode": "nowhere"}});
+    let answer = engine.http().post_json("/containers/create", &body);
+    let answer = if answer.status == 201 {
+        let id = answer.json()["Id"].as_str().expect("an id").to_owned();
+        engine.http().post(&format!("/containers/{id}/start"))
+    } else {
+        answer
+    };
+    assert_eq!(answer.status, 404, "{}", answer.text());
+    assert!(answer.message().contains("network nowhere not found"), "{}", answer.text());
+}
+
+#[test]
+fn link_names_and_routes_inside_are_dockers() {
+    let engine = Engine::start();
+    let (_, text) = engine.run_to_end(&["sh", "-c", "ip -o -4 addr show eth0; ip route"], json!({}));
+    assert!(text.contains("eth0") && text.contains("default via "), "{text}");
+}
