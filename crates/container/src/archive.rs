@@ -1,0 +1,277 @@
+//! `cp`: files out of and into a container, running or not.
+//!
+//! A running container's own view is used (through /proc, volumes and all), resolved descriptor-relative so that no
+//! process in it can lead the engine astray; a stopped one's layers are mounted for the caller, and a path below one
+//! of its mounts is looked up in that mount's source.
+
+use std::{
+    io::Write as _,
+    os::fd::{AsFd as _, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use berth_archive::{
+    IdShift,
+    pack::{self, TreeOptions},
+    unpack::{self, ExtractOptions},
+};
+use berth_kit::time::{Timestamp, format_nano};
+use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ByteStream, Containers, Error, PutRequest, Result,
+    containers::Container,
+    record::MountKind,
+    rootfs::{Root, blocking},
+};
+
+/// What lies at a path (Engine API, header `X-Docker-Container-Path-Stat`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathStat {
+    /// Last component.
+    pub name: String,
+    /// In bytes.
+    pub size: u64,
+    /// Go's `os.FileMode`.
+    pub mode: u32,
+    /// RFC 3339.
+    pub mtime: String,
+    /// Of a symbolic link, else empty.
+    #[serde(rename = "linkTarget")]
+    pub link_target: String,
+}
+
+impl Containers {
+    /// What lies at `path` in a container.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPath`].
+    pub async fn archive_stat(&self, name: &str, path: &str) -> Result<PathStat> {
+        let container = self.shared.find(name)?;
+        let (root, path) = self.root_of(&container, path).await?;
+        let missing = no_such_path(name, &path);
+        blocking(move || stat(&root, &path, missing)).await
+    }
+
+    /// What lies at `path` as an archive, and its stat.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPath`]; later failures end the stream with an error.
+    pub async fn archive_get(&self, name: &str, path: &str) -> Result<(PathStat, ByteStream)> {
+        let container = self.shared.find(name)?;
+        let (root, path) = self.root_of(&container, path).await?;
+        let missing = no_such_path(name, &path);
+        let wanted = path.clone();
+        let (root, stat) = blocking(move || stat(&root, &wanted, missing).map(|stat| (root, stat))).await?;
+        self.shared.publish(&container, "archive-path", &[]);
+        let options = TreeOptions { base: Some(stat.name.clone()), shift: shift(&root), ..TreeOptions::default() };
+        let stream = produce(move |output| {
+            pack::tree(root.fd.as_fd(), Path::new(&path), output, &options).map(drop).map_err(other)
+        })?;
+        Ok((stat, stream))
+    }
+
+    /// Unpacks an archive into the directory at `path`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPath`], [`Error::Invalid`] when it is no directory, [`Error::Archive`] for what the archive does.
+    pub async fn archive_put(&self, name: &str, path: &str, request: PutRequest, body: ByteStream) -> Result<()> {
+        let container = self.shared.find(name)?;
+        if container.read().host.readonly_rootfs.unwrap_or(false) && !self.is_in_mount(&container, path) {
+            return Err(Error::Conflict("container rootfs is marked read-only".to_owned()));
+        }
+        let (root, path) = self.root_of(&container, path).await?;
+        let missing = no_such_path(name, &path);
+        let options = ExtractOptions {
+            no_overwrite_dir_non_dir: request.no_overwrite_dir_non_dir,
+            owner: (!request.copy_uid_gid).then_some((0, 0)),
+            shift: shift(&root),
+            ..ExtractOptions::default()
+        };
+        let reader = consume(body)?;
+        blocking(move || {
+            let followed = format!("{}/.", path.trim_end_matches('/'));
+            let found = stat(&root, &followed, missing)?;
+            if found.mode & GO_DIR == 0 {
+                return Err(Error::Invalid("extraction point is not a directory".to_owned()));
+            }
+            let decoded = berth_archive::compression::decoder(std::io::BufReader::new(reader))?;
+            unpack::extract(decoded, root.fd.as_fd(), Path::new(&path), &options)?;
+            Ok(())
+        })
+        .await?;
+        self.shared.publish(&container, "extract-to-dir", &[]);
+        Ok(())
+    }
+
+    fn is_in_mount(&self, container: &Container, path: &str) -> bool {
+        container.read().mounts.iter().any(|mount| mount.writable && below(path, &mount.destination).is_some())
+    }
+
+    /// The root in which a path is to be looked up, and the path there.
+    async fn root_of(&self, container: &Container, path: &str) -> Result<(Root, String)> {
+        if path.is_empty() {
+            return Err(Error::Invalid("path cannot be empty".to_owned()));
+        }
+        let absolute = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        if !container.status().is_alive() {
+            let mounts = container.read().mounts.clone();
+            let deepest = mounts.iter().rev().find_map(|mount| {
+                let rest = below(&absolute, &mount.destination)?;
+                (mount.kind != MountKind::Tmpfs).then(|| (PathBuf::from(&mount.source), rest.to_owned()))
+            });
+            if let Some((source, rest)) = deepest
+                && source.is_dir()
+            {
+                let fd = rustix::fs::open(&source, rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
+                    .map_err(|errno| Error::file("open", &source, errno.into()))?;
+                return Ok((Root { fd, shift: 0, live: false }, rest));
+            }
+        }
+        Ok((self.open_root(container).await?, absolute))
+    }
+}
+
+/// The part of `path` below `parent`, with its leading slash.
+fn below<'a>(path: &'a str, parent: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(parent)?;
+    match rest {
+        "" => Some("/"),
+        rest if rest.starts_with('/') => Some(rest),
+        _ => None,
+    }
+}
+
+fn no_such_path(container: &str, path: &str) -> Error {
+    Error::NoSuchPath { path: path.to_owned(), container: container.to_owned() }
+}
+
+fn shift(root: &Root) -> IdShift {
+    IdShift { uid: i64::from(root.shift), gid: i64::from(root.shift) }
+}
+
+fn other(error: berth_archive::Error) -> std::io::Error {
+    std::io::Error::other(error.to_string())
+}
+
+const GO_DIR: u32 = 1 << 31;
+
+fn stat(root: &Root, path: &str, missing: Error) -> Result<PathStat> {
+    let (stat, target) = pack::stat_entry(root.fd.as_fd(), Path::new(path)).map_err(|_| missing)?;
+    let name = match path.trim_end_matches('/').rsplit('/').next() {
+        None | Some("") => "/",
+        Some(name) => name,
+    };
+    let at = Timestamp::new(stat.st_mtime, i32::try_from(stat.st_mtime_nsec).unwrap_or(0)).unwrap_or_default();
+    Ok(PathStat {
+        name: name.to_owned(),
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        mode: go_mode(stat.st_mode),
+        mtime: format_nano(at),
+        link_target: target.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default(),
+    })
+}
+
+/// Go's mode bits from the kernel's (inode(7); Go, `io/fs.FileMode`).
+fn go_mode(mode: u32) -> u32 {
+    use rustix::fs::FileType;
+    let typ = match FileType::from_raw_mode(mode) {
+        FileType::Directory => GO_DIR,
+        FileType::Symlink => 1 << 27,
+        FileType::BlockDevice => 1 << 26,
+        FileType::CharacterDevice => 1 << 26 | 1 << 21,
+        FileType::Fifo => 1 << 25,
+        FileType::Socket => 1 << 24,
+        _ => 0,
+    };
+    let bit = |kernel: u32, go: u32| if mode & kernel == 0 { 0 } else { go };
+    typ | bit(0o4000, 1 << 23) | bit(0o2000, 1 << 22) | bit(0o1000, 1 << 20) | (mode & 0o777)
+}
+
+/// The bytes that `write` writes on a thread of its own, as they come. A pipe's capacity is the back-pressure.
+pub(crate) fn produce(
+    write: impl FnOnce(std::io::BufWriter<std::fs::File>) -> std::io::Result<()> + Send + 'static,
+) -> Result<ByteStream> {
+    let (reader, writer) = pipe()?;
+    let done = tokio::task::spawn_blocking(move || {
+        write(std::io::BufWriter::with_capacity(berth_archive::BUFFER_BYTES, std::fs::File::from(writer)))
+    });
+    let receiver = tokio::net::unix::pipe::Receiver::from_owned_fd(reader)
+        .map_err(|error| Error::file("read", Path::new("archive pipe"), error))?;
+    let bytes = tokio_util::io::ReaderStream::with_capacity(receiver, 64 << 10);
+    // The writer's failure is the last item: a cut archive must not look like a whole one.
+    let end = futures_util::stream::once(async move {
+        match done.await {
+            Ok(Err(error)) => Some(Err(error)),
+            Ok(Ok(())) => None,
+            Err(_) => Some(Err(std::io::Error::other("the archive's writer died"))),
+        }
+    });
+    Ok(bytes.chain(end.filter_map(|item| async move { item })).boxed())
+}
+
+/// A blocking reader of arriving bytes; the pipe's far end is fed by a task.
+pub(crate) fn consume(mut body: ByteStream) -> Result<std::fs::File> {
+    let (reader, writer) = pipe()?;
+    let mut sender = tokio::net::unix::pipe::Sender::from_owned_fd(writer)
+        .map_err(|error| Error::file("write", Path::new("archive pipe"), error))?;
+    tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt as _;
+        while let Some(Ok(bytes)) = body.next().await {
+            if sender.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(std::fs::File::from(reader))
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+        .map_err(|errno| Error::file("make", Path::new("archive pipe"), errno.into()))
+}
+
+/// Copies what lies at `inside` below `root` into the directory `target`, contents, owners and all; nothing there is
+/// no failure.
+pub(crate) fn copy_tree(root: &OwnedFd, inside: &str, target: &Path) -> Result<()> {
+    let place = format!("{}/.", inside.trim_end_matches('/'));
+    let Ok((found, _)) = pack::stat_entry(root.as_fd(), Path::new(&place)) else { return Ok(()) };
+    if go_mode(found.st_mode) & GO_DIR == 0 {
+        return Ok(());
+    }
+    let (reader, writer) = pipe()?;
+    let destination = std::fs::File::open(target).map_err(|error| Error::file("open", target, error))?;
+    std::thread::scope(|scope| {
+        let unpacking = scope.spawn(|| {
+            let options = ExtractOptions { ..ExtractOptions::default() };
+            unpack::extract(std::fs::File::from(reader), destination.as_fd(), Path::new("."), &options)
+        });
+        let options = TreeOptions { base: Some(".".to_owned()), ..TreeOptions::default() };
+        let output = std::io::BufWriter::with_capacity(berth_archive::BUFFER_BYTES, std::fs::File::from(writer));
+        let packed = pack::tree(root.as_fd(), Path::new(&place), output, &options);
+        let packed = packed.and_then(|mut output| output.flush().map_err(berth_archive::Error::from));
+        let unpacked = unpacking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        unpacked?;
+        Ok(packed.map(drop)?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_gos() {
+        assert_eq!(go_mode(0o040755), 1 << 31 | 0o755);
+        assert_eq!(go_mode(0o104755), 1 << 23 | 0o755);
+        assert_eq!(go_mode(0o020666), 1 << 26 | 1 << 21 | 0o666);
+    }
+
+    #[test]
+    fn paths_below_a_mount() {
+        assert_eq!(below("/data/x", "/data"), Some("/x"));
+        assert_eq!(below("/data", "/data"), Some("/"));
+        assert_eq!(below("/database", "/data"), None);
+    }
+}

@@ -1,0 +1,65 @@
+//! The bundle on disk: what the supervisor reads.
+
+use std::{collections::BTreeMap, path::Path};
+
+use berth_log::{ContainerTags, LogConfig};
+use berth_runtime::bundle::{Bundle, Extension};
+use oci_spec::runtime::Spec;
+
+use crate::{Containers, Error, Result, record::Record};
+
+/// Writes config.json and berth.json.
+pub fn write(
+    containers: &Containers,
+    record: &Record,
+    spec: &Spec,
+    dir: &Path,
+    console: Option<(u16, u16)>,
+) -> Result<()> {
+    let config = &containers.shared.config;
+    let rootfs = containers.shared.snapshots.rootfs(&record.id)?;
+    let settings = berth_supervisor::Settings {
+        id: record.id.clone(),
+        log: log_config(record),
+        log_path: log_path(config, record),
+        tags: tags(record),
+        open_stdin: record.config.open_stdin.unwrap_or(false),
+        stdin_once: record.config.stdin_once.unwrap_or(false),
+        tty: record.tty(),
+    };
+    let extension = Extension {
+        rootfs: rootfs.into(),
+        id_range: record.state.id_range.map(|range| berth_runtime::bundle::IdRange { host_base: range.host_base, len: range.len }),
+        init: record.host.init.unwrap_or(false),
+        console_size: console,
+        supervisor: serde_json::to_value(settings).unwrap_or_default(),
+        ..Extension::default()
+    };
+    let bundle = Bundle { dir: dir.to_owned(), spec: spec.clone(), extension };
+    bundle.store().map_err(|error| Error::step("write the bundle", &record.id, error))
+}
+
+/// The record's log driver and options.
+pub fn log_config(record: &Record) -> LogConfig {
+    let log = record.host.log_config.clone().unwrap_or_default();
+    LogConfig { driver: log.typ.unwrap_or_default(), options: log.config.unwrap_or_default().into_iter().collect() }
+}
+
+/// Where a driver that writes files puts them.
+pub fn log_path(config: &crate::Config, record: &Record) -> std::path::PathBuf {
+    config.container_dir(&record.id).join(format!("{}-json.log", record.id))
+}
+
+fn tags(record: &Record) -> ContainerTags {
+    let labels: BTreeMap<String, String> =
+        record.config.labels.iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
+    ContainerTags {
+        id: record.id.clone(),
+        name: record.name.clone(),
+        image_id: record.image_id.clone(),
+        image_name: record.image_ref.clone(),
+        command: record.command().join(" "),
+        labels,
+        env: record.config.env.clone().unwrap_or_default(),
+    }
+}

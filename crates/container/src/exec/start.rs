@@ -1,0 +1,118 @@
+//! `exec start`: the process of a session, by the container's supervisor.
+
+use std::sync::Arc;
+
+use berth_supervisor::{client::Handle, protocol::ExecRequest};
+use serde_json::json;
+
+use super::{Session, SessionState, lock};
+use crate::{
+    Containers, Error, ExecStartRequest, ExecStarted, Result,
+    containers::Container,
+    oci_spec,
+    record::Record,
+};
+
+impl Containers {
+    /// Starts a session, and connects to its streams unless detached.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when it was started before, [`Error::Start`] with exit code 126 or 127 when its command
+    /// cannot be executed.
+    pub async fn exec_start(&self, id: &str, request: ExecStartRequest) -> Result<ExecStarted> {
+        let session = self.shared.execs.find(id)?;
+        let (config, owner) = {
+            let mut session = lock(&session);
+            match session.state {
+                SessionState::Created => session.state = SessionState::Running(0),
+                SessionState::Running(_) => return Err(Error::Conflict(format!("exec {id} is already running"))),
+                SessionState::Exited(_) => return Err(Error::Conflict(format!("exec {id} has already run"))),
+            }
+            (session.config.clone(), session.container.clone())
+        };
+        let outcome = self.start_session(&session, &owner, id, &config, &request).await;
+        if let Err(error) = &outcome {
+            let code = if let Error::Start { exit_code, .. } = error { *exit_code } else { 126 };
+            lock(&session).state = SessionState::Exited(code);
+        }
+        outcome
+    }
+
+    async fn start_session(
+        &self,
+        session: &std::sync::Mutex<Session>,
+        owner: &str,
+        id: &str,
+        config: &berth_spec::model::ExecConfig,
+        request: &ExecStartRequest,
+    ) -> Result<ExecStarted> {
+        let container = self.shared.find(owner)?;
+        let record = container.read().clone();
+        if !record.state.status.is_alive() {
+            return Err(Error::NotRunning(owner.to_owned()));
+        }
+        let tty = config.tty.unwrap_or(false);
+        let configured = config.console_size.as_deref().and_then(|size| match size {
+            [rows, columns] => Some((u16::try_from(*rows).ok()?, u16::try_from(*columns).ok()?)),
+            _ => None,
+        });
+        let attached = !request.detach;
+        let handle = Handle::connect(&self.shared.config.bundle_dir(owner));
+        let started = handle.exec(ExecRequest {
+            id: id.to_owned(),
+            process: process(&record, config)?,
+            tty,
+            stdin: attached && config.attach_stdin.unwrap_or(false),
+            stdout: attached && config.attach_stdout.unwrap_or(false),
+            stderr: attached && config.attach_stderr.unwrap_or(false),
+            size: request.size.or(configured),
+        });
+        let (pid, stream) = started.await.map_err(|error| match error.start_failure() {
+            Some(failure) => Error::Start {
+                exit_code: if failure.errno == 2 { 127 } else { 126 },
+                message: failure.message,
+            },
+            None => Error::Supervisor(error),
+        })?;
+        {
+            let mut session = lock(session);
+            if session.state == SessionState::Running(0) {
+                session.state = SessionState::Running(pid);
+            }
+        }
+        let text = config.cmd.as_deref().unwrap_or(&[]).join(" ");
+        self.shared.publish(&container, &format!("exec_start: {text}"), &[("execID", id.to_owned())]);
+        Ok(if attached { ExecStarted::Attached { stream: Box::new(stream), tty } } else { ExecStarted::Detached })
+    }
+
+    /// Books the end of a session's process.
+    pub(crate) fn exec_exited(&self, container: &Arc<Container>, id: &str, code: i64) {
+        if let Ok(session) = self.shared.execs.find(id) {
+            lock(&session).state = SessionState::Exited(code);
+        }
+        self.shared.publish(container, "exec_die", &[("execID", id.to_owned()), ("exitCode", code.to_string())]);
+    }
+}
+
+/// The process of a session: the container's environment and directory, its capabilities unless privileged.
+pub(crate) fn process(
+    record: &Record,
+    config: &berth_spec::model::ExecConfig,
+) -> Result<::oci_spec::runtime::Process> {
+    let privileged = config.privileged.unwrap_or(false) || record.host.privileged.unwrap_or(false);
+    let user = config.user.as_deref().filter(|user| !user.is_empty()).or(record.config.user.as_deref()).unwrap_or("");
+    let dir = config.working_dir.as_deref().filter(|dir| !dir.is_empty()).or(record.config.working_dir.as_deref());
+    let process = json!({
+        "terminal": config.tty.unwrap_or(false),
+        "user": oci_spec::user(user, record.host.group_add.as_deref().unwrap_or(&[])),
+        "args": config.cmd,
+        "env": oci_spec::exec_environment(record, config.tty.unwrap_or(false), config.env.as_deref().unwrap_or(&[])),
+        "cwd": oci_spec::working_dir(dir),
+        "capabilities": oci_spec::capabilities(&record.host, privileged)?,
+        "noNewPrivileges": record.host.security_opt.iter().flatten().any(|option| {
+            option == "no-new-privileges" || option == "no-new-privileges=true" || option == "no-new-privileges:true"
+        }),
+    });
+    serde_json::from_value(process)
+        .map_err(|error| Error::Invalid(format!("this exec makes no valid process specification: {error}")))
+}

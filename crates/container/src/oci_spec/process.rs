@@ -1,0 +1,87 @@
+//! The first process: arguments, environment, user, limits.
+
+use serde_json::{Value, json};
+
+use super::{Input, SecurityOptions};
+use crate::record::Record;
+
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The `process` object.
+pub fn build(input: &Input, capabilities: &Value, security: &SecurityOptions) -> Value {
+    let record = input.record;
+    let tty = record.tty();
+    let mut process = json!({
+        "terminal": tty,
+        "user": user(record.config.user.as_deref().unwrap_or(""), record.host.group_add.as_deref().unwrap_or(&[])),
+        "args": record.command(),
+        "env": environment(input),
+        "cwd": working_dir(record.config.working_dir.as_deref()),
+        "capabilities": capabilities,
+        "rlimits": rlimits(input),
+        "noNewPrivileges": security.no_new_privileges,
+        "oomScoreAdj": record.host.oom_score_adj.unwrap_or(0),
+    });
+    if let (true, Some((rows, columns))) = (tty, input.console) {
+        process["consoleSize"] = json!({"height": rows, "width": columns});
+    }
+    for (key, value) in [("apparmorProfile", &security.apparmor), ("selinuxLabel", &security.selinux)] {
+        if let Some(value) = value {
+            process[key] = json!(value);
+        }
+    }
+    process
+}
+
+/// The user as written: names are looked up inside the container, by the runtime.
+pub fn user(user: &str, groups: &[String]) -> Value {
+    let mut written = user.to_owned();
+    for group in groups {
+        written.push('+');
+        written.push_str(group);
+    }
+    json!({"uid": 0, "gid": 0, "username": written})
+}
+
+/// A working directory that is never empty.
+pub fn working_dir(dir: Option<&str>) -> &str {
+    dir.filter(|dir| !dir.is_empty()).unwrap_or("/")
+}
+
+fn environment(input: &Input) -> Vec<String> {
+    exec_environment(input.record, input.record.tty(), &[])
+}
+
+/// The container's environment with `extra` entries on top; a name without value removes the variable.
+pub fn exec_environment(record: &Record, tty: bool, extra: &[String]) -> Vec<String> {
+    let mut env = vec![PATH.to_owned()];
+    if let Some(hostname) = record.config.hostname.as_deref().filter(|name| !name.is_empty()) {
+        env.push(format!("HOSTNAME={hostname}"));
+    }
+    if tty {
+        env.push("TERM=xterm".to_owned());
+    }
+    for entry in record.config.env.iter().flatten().chain(extra) {
+        let name = entry.split('=').next().unwrap_or(entry);
+        env.retain(|taken| taken.split('=').next() != Some(name));
+        if entry.contains('=') {
+            env.push(entry.clone());
+        }
+    }
+    env
+}
+
+fn rlimits(input: &Input) -> Value {
+    let own = input.record.host.ulimits.as_deref().unwrap_or(&[]);
+    let named = |name: &Option<String>| name.as_deref().unwrap_or("").to_ascii_lowercase();
+    let defaults = input.config.ulimits.iter().filter(|limit| !own.iter().any(|o| named(&o.name) == named(&limit.name)));
+    let bound = |value: Option<i64>| value.map_or(0, |value| if value < 0 { u64::MAX } else { value.unsigned_abs() });
+    let entry = |limit: &berth_spec::model::ResourcesUlimits| {
+        json!({
+            "type": format!("RLIMIT_{}", named(&limit.name).to_ascii_uppercase()),
+            "soft": bound(limit.soft),
+            "hard": bound(limit.hard),
+        })
+    };
+    own.iter().chain(defaults).map(entry).collect()
+}

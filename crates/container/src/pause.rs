@@ -1,0 +1,111 @@
+//! `pause` and `unpause`: the freezer.
+
+use berth_runtime::cgroup::Cgroup;
+
+use crate::{Containers, Error, Result, record::Status};
+
+impl Containers {
+    /// Freezes all processes of a container.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`], [`Error::Conflict`] when it is paused already.
+    pub async fn pause(&self, name: &str) -> Result<()> {
+        let container = self.shared.find(name)?;
+        let _turn = container.turn.lock().await;
+        match container.status() {
+            Status::Running => {}
+            Status::Paused => return Err(Error::Conflict(format!("container {name} is already paused"))),
+            Status::Restarting => {
+                return Err(Error::Conflict(format!("container {name} is restarting, wait until the container is running")));
+            }
+            _ => return Err(Error::NotRunning(container.id.clone())),
+        }
+        let record = container.read().clone();
+        self.shared.cgroup(&record)?.freeze().map_err(|error| Error::step("freeze the processes", &record.id, error))?;
+        self.shared.change(&container, |record| record.state.status = Status::Paused)?;
+        self.shared.publish(&container, "pause", &[]);
+        Ok(())
+    }
+
+    /// Lets the processes of a paused container go on.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when it is not paused.
+    pub async fn unpause(&self, name: &str) -> Result<()> {
+        let container = self.shared.find(name)?;
+        let _turn = container.turn.lock().await;
+        if container.status() != Status::Paused {
+            return Err(Error::Conflict(format!("Container {} is not paused", container.id)));
+        }
+        let record = container.read().clone();
+        self.shared.cgroup(&record)?.thaw().map_err(|error| Error::step("thaw the processes", &record.id, error))?;
+        self.shared.change(&container, |record| record.state.status = Status::Running)?;
+        self.shared.publish(&container, "unpause", &[]);
+        Ok(())
+    }
+}
+
+impl crate::containers::Shared {
+    /// The container's cgroup, absolute from the hierarchy's root.
+    pub(crate) fn cgroup_path(&self, record: &crate::record::Record) -> String {
+        let parent = record.host.cgroup_parent.as_deref().filter(|parent| !parent.is_empty());
+        let parent = parent.unwrap_or(&self.config.cgroup_parent).trim_matches('/');
+        format!("/{parent}/{}", record.id)
+    }
+
+    /// The container's cgroup, opened.
+    pub(crate) fn cgroup(&self, record: &crate::record::Record) -> Result<Cgroup> {
+        let path = berth_runtime::cgroup::CgroupPath::parse(&self.cgroup_path(record));
+        path.and_then(|path| Cgroup::open(&path)).map_err(|error| Error::step("open the cgroup", &record.id, error))
+    }
+
+    /// Thaws whatever is frozen; failure shows in what follows.
+    pub(crate) fn thaw(&self, record: &crate::record::Record) {
+        if let Ok(cgroup) = self.cgroup(record) {
+            let _ = cgroup.thaw();
+        }
+    }
+
+    /// Kills whatever is left of a container's processes and removes its cgroup.
+    pub(crate) fn kill_processes(&self, record: &crate::record::Record) {
+        let Ok(cgroup) = self.cgroup(record) else { return };
+        let _ = cgroup.kill_all();
+        let _ = cgroup.thaw();
+        if let Err(error) = cgroup.remove() {
+            tracing::warn!(container = record.id, error = &error as &dyn std::error::Error, "cannot remove the cgroup");
+        }
+    }
+
+    /// Drops limits whose controller this host lacks, with a warning each, as Docker does.
+    pub(crate) fn discard_missing_controllers(
+        &self,
+        host: &mut berth_spec::model::HostConfig,
+        warnings: &mut Vec<String>,
+    ) {
+        let available = berth_runtime::cgroup::available();
+        let mut drop_if = |missing: bool, given: bool, text: &str| {
+            if missing && given {
+                warnings.push(text.to_owned());
+            }
+            missing && given
+        };
+        if drop_if(!available.memory, host.memory.unwrap_or(0) > 0, "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.") {
+            host.memory = None;
+            host.memory_swap = None;
+        }
+        if drop_if(!available.swap, host.memory_swap.unwrap_or(0) > 0, "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.") {
+            host.memory_swap = Some(-1);
+        }
+        if drop_if(!available.pids, host.pids_limit.unwrap_or(0) > 0, "Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.") {
+            host.pids_limit = None;
+        }
+        if drop_if(!available.cpu, host.nano_cpus.unwrap_or(0) > 0 || host.cpu_quota.unwrap_or(0) > 0, "Your kernel does not support CPU cfs quota or the cgroup is not mounted. Quota discarded.") {
+            host.nano_cpus = None;
+            host.cpu_quota = None;
+        }
+        if drop_if(!available.cpuset, host.cpuset_cpus.as_deref().is_some_and(|list| !list.is_empty()), "Your kernel does not support cpuset or the cgroup is not mounted. Cpuset discarded.") {
+            host.cpuset_cpus = None;
+            host.cpuset_mems = None;
+        }
+    }
+}

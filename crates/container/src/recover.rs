@@ -1,0 +1,138 @@
+//! `recover`: after a start of the daemon, find out what became of every container.
+//!
+//! | record says | kernel says | then |
+//! |---|---|---|
+//! | removing | anything | finish the removal |
+//! | running, paused | supervisor answers | follow it again |
+//! | running, paused | supervisor gone, exit record there | book that exit, with its restart policy |
+//! | running, paused | nothing | book an unseen exit |
+//! | created, exited | a bundle or cgroup is left | take it away: the daemon died during a start |
+//! | restarting | – | restart later |
+//! | – | a directory or snapshot without record | remove it |
+
+use std::{collections::HashSet, sync::Arc};
+
+use berth_spec::model::RestartPolicyNameEnum;
+use berth_supervisor::client::Handle;
+
+use crate::{
+    Containers, Error, Result,
+    containers::Container,
+    record::{Record, Status, TABLE},
+};
+
+impl Containers {
+    /// Reads all records, follows what lives, books what ended, removes what belongs to nobody.
+    ///
+    /// # Errors
+    /// [`Error::Record`] when the records cannot be read at all; a single spoiled one is logged and left.
+    pub async fn recover(&self) -> Result<()> {
+        let (records, spoiled) = self.shared.store.summaries::<Record>(TABLE)?;
+        for error in spoiled {
+            tracing::error!(error = &error as &dyn std::error::Error, "a container record is unreadable and left alone");
+        }
+        let mut live = Vec::new();
+        let mut rest = Vec::new();
+        for (_, record) in records {
+            let alive = record.state.status.is_alive();
+            if let Some(range) = record.state.id_range
+                && alive
+            {
+                self.shared.ids.claim(range);
+            }
+            let container = self.shared.insert(record);
+            if alive { live.push(container) } else { rest.push(container) }
+        }
+        for container in &live {
+            self.find_again(container).await;
+        }
+        let ids: Vec<String> = live.iter().filter(|c| c.status().is_alive()).map(|c| c.id.clone()).collect();
+        if let Err(error) = self.shared.networks.recover(&ids).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot bring the networks back in order");
+        }
+        let containers = self.clone();
+        // The API may answer before the rest is tidy.
+        tokio::spawn(async move { containers.tidy(rest).await });
+        Ok(())
+    }
+
+    async fn find_again(&self, container: &Arc<Container>) {
+        let handle = Handle::connect(&self.shared.config.bundle_dir(&container.id));
+        match handle.watch().await {
+            Ok(watch) => {
+                self.follow(container, watch);
+                self.begin_health(container);
+            }
+            Err(_) => {
+                let exit = self.unseen_exit(container);
+                let _turn = container.turn.lock().await;
+                self.exited(container, exit).await;
+            }
+        }
+    }
+
+    async fn tidy(&self, containers: Vec<Arc<Container>>) {
+        for container in containers {
+            let _turn = container.turn.lock().await;
+            let outcome = match container.status() {
+                Status::Removing => self.remove_in_turn(&container, container.read().auto_remove()).await,
+                Status::Restarting => {
+                    self.restart_later(&container, false);
+                    Ok(())
+                }
+                status => self.undo_half_start(&container, status).await,
+            };
+            if let Err(error) = outcome {
+                tracing::warn!(container = container.id, error = &error as &dyn std::error::Error, "cannot recover");
+            }
+        }
+        if let Err(error) = self.sweep().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot sweep what belongs to no container");
+        }
+    }
+
+    /// A start that the daemon's death cut short is undone; what should always run is started.
+    async fn undo_half_start(&self, container: &Arc<Container>, status: Status) -> Result<()> {
+        let bundle = self.shared.config.bundle_dir(&container.id);
+        if bundle.exists() {
+            self.unwind(container).await;
+            self.shared.change(container, |record| {
+                record.state.pid = 0;
+                record.state.id_range = None;
+            })?;
+        }
+        let (policy, stopped_by_user) = {
+            let record = container.read();
+            (record.host.restart_policy.clone().and_then(|policy| policy.name), record.stopped_by_user)
+        };
+        let starts = match policy {
+            Some(RestartPolicyNameEnum::ALWAYS) => status == Status::Exited,
+            Some(RestartPolicyNameEnum::UNLESS_STOPPED) => status == Status::Exited && !stopped_by_user,
+            _ => false,
+        };
+        if starts { self.start_in_turn(container).await } else { Ok(()) }
+    }
+
+    /// Removes directories and snapshots that no record names.
+    async fn sweep(&self) -> Result<()> {
+        let known: HashSet<String> = self.shared.all().iter().map(|container| container.id.clone()).collect();
+        let config = &self.shared.config;
+        for parent in [config.data_root.join("containers"), config.runtime_root.join("containers")] {
+            let Ok(entries) = std::fs::read_dir(&parent) else { continue };
+            for entry in entries.flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let created_since = self.shared.find(&name).is_ok();
+                if berth_kit::id::is_full(&name) && !known.contains(&name) && !created_since {
+                    tracing::info!(path = %entry.path().display(), "removing what belongs to no container");
+                    let _ = tokio::fs::remove_dir_all(entry.path()).await;
+                }
+            }
+        }
+        for key in self.shared.snapshots.snapshots()? {
+            if berth_kit::id::is_full(&key) && !known.contains(&key) && self.shared.find(&key).is_err() {
+                self.shared.snapshots.remove(&key).map_err(Error::from)?;
+            }
+        }
+        Ok(())
+    }
+}

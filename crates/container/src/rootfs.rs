@@ -1,0 +1,171 @@
+//! The container's root file system and its volumes: making them, filling them, giving them back.
+
+use std::path::PathBuf;
+
+use berth_image::Image;
+
+use crate::{
+    Containers, Error, Result,
+    containers::Container,
+    record::{Mount, MountKind, Record},
+};
+
+impl Containers {
+    /// Makes the writable layer over the image's.
+    pub(crate) async fn create_snapshot(&self, record: &Record, image: &Image) -> Result<()> {
+        let (snapshots, key, top) = (self.shared.snapshots.clone(), record.id.clone(), image.top.clone());
+        blocking(move || Ok(snapshots.create(&key, top.as_deref())?)).await
+    }
+
+    /// Makes the named and anonymous volumes of a new container and notes that it uses them.
+    pub(crate) async fn acquire_volumes(&self, record: &mut Record) -> Result<()> {
+        for index in 0..record.mounts.len() {
+            if record.mounts[index].kind != MountKind::Volume {
+                continue;
+            }
+            let mount = record.mounts[index].clone();
+            let labels = self.volume_labels(record, &mount);
+            let volume = self.shared.volumes.create(&mount.name, &mount.driver, driver_options(record, &mount), labels).await?;
+            let source = self.shared.volumes.acquire(&volume.name, &record.id).await?;
+            let slot = &mut record.mounts[index];
+            slot.name.clone_from(&volume.name);
+            slot.source = source.display().to_string();
+            let slot = slot.clone();
+            if !slot.no_copy && slot.subpath.is_empty() {
+                self.copy_up(record, &slot).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn volume_labels(&self, record: &Record, mount: &Mount) -> std::collections::HashMap<String, String> {
+        let wanted = record.host.mounts.iter().flatten().find(|wanted| wanted.target.as_deref() == Some(&mount.destination));
+        let mut labels =
+            wanted.and_then(|wanted| wanted.volume_options.clone()).and_then(|options| options.labels).unwrap_or_default();
+        if mount.anonymous {
+            labels.insert("com.docker.volume.anonymous".to_owned(), String::new());
+        }
+        labels
+    }
+
+    /// Fills an empty volume with what the image has at its place.
+    async fn copy_up(&self, record: &Record, mount: &Mount) -> Result<()> {
+        let rootfs = self.shared.snapshots.rootfs(&record.id)?;
+        let (target, inside) = (PathBuf::from(&mount.source), mount.destination.clone());
+        blocking(move || {
+            if std::fs::read_dir(&target).map_err(|error| Error::file("read volume", &target, error))?.next().is_some() {
+                return Ok(());
+            }
+            let root = rootfs.mount(None)?;
+            crate::archive::copy_tree(&root, &inside, &target)
+        })
+        .await
+    }
+
+    /// Host paths of the record's mounts, in its order; missing bind sources are made or refused.
+    pub(crate) async fn mount_sources(&self, record: &Record) -> Result<Vec<PathBuf>> {
+        let mut sources = Vec::with_capacity(record.mounts.len());
+        for mount in &record.mounts {
+            sources.push(match mount.kind {
+                MountKind::Tmpfs => PathBuf::new(),
+                MountKind::Volume => {
+                    let root = self.shared.volumes.acquire(&mount.name, &record.id).await?;
+                    if mount.subpath.is_empty() { root } else { subpath(&root, &mount.subpath)? }
+                }
+                MountKind::Bind => bind_source(mount)?,
+            });
+        }
+        Ok(sources)
+    }
+
+    /// Gives back snapshot, files and volumes of a container that is going away; failures are logged, since each
+    /// step must be tried and `recover` tries again.
+    pub(crate) async fn discard_files(&self, record: &Record) {
+        let warn = |act: &str, error: &dyn std::error::Error| {
+            tracing::warn!(container = record.id, error, "cannot {act}");
+        };
+        for mount in record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume && !mount.name.is_empty()) {
+            self.shared.volumes.release(&mount.name, &record.id).await;
+        }
+        let (snapshots, id) = (self.shared.snapshots.clone(), record.id.clone());
+        let removed = tokio::task::spawn_blocking(move || snapshots.remove(&id)).await;
+        if let Ok(Err(error)) = removed {
+            warn("remove the container's layer", &error);
+        }
+        for dir in [self.shared.config.container_dir(&record.id), self.shared.config.bundle_dir(&record.id)] {
+            match tokio::fs::remove_dir_all(&dir).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => warn("remove the container's files", &error),
+                _ => {}
+            }
+        }
+        let durability = if record.auto_remove() { berth_record::Durability::Crash } else { berth_record::Durability::Power };
+        if let Err(error) = self.shared.store.delete(crate::record::TABLE, &record.id, durability) {
+            warn("delete the container's record", &error);
+        }
+    }
+
+    /// The root file system as seen from the host: the running container's own, or a mount made for the caller.
+    pub(crate) async fn open_root(&self, container: &Container) -> Result<Root> {
+        let state = container.read().state.clone();
+        let id = container.id.clone();
+        if state.status.is_alive() {
+            let path = format!("/proc/{}/root", state.pid);
+            let fd = rustix::fs::open(&path, rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
+                .map_err(|errno| Error::File { act: "open root of", path: id, source: errno.into() })?;
+            return Ok(Root { fd, shift: state.id_range.map_or(0, |range| range.host_base), live: true });
+        }
+        let rootfs = self.shared.snapshots.rootfs(&id)?;
+        let fd = blocking(move || Ok(rootfs.mount(None)?)).await?;
+        Ok(Root { fd, shift: 0, live: false })
+    }
+}
+
+/// A root file system that the host can read and write.
+pub(crate) struct Root {
+    /// Its directory.
+    pub fd: std::os::fd::OwnedFd,
+    /// What to add to an id of the container to have the id on disk.
+    pub shift: u32,
+    /// Processes of the container use it at the same time.
+    pub live: bool,
+}
+
+fn driver_options(record: &Record, mount: &Mount) -> std::collections::HashMap<String, String> {
+    let wanted = record.host.mounts.iter().flatten().find(|wanted| wanted.target.as_deref() == Some(&mount.destination));
+    wanted
+        .and_then(|wanted| wanted.volume_options.clone())
+        .and_then(|options| options.driver_config)
+        .and_then(|driver| driver.options)
+        .unwrap_or_default()
+}
+
+fn bind_source(mount: &Mount) -> Result<PathBuf> {
+    let path = PathBuf::from(&mount.source);
+    if !path.exists() {
+        if !mount.create_source {
+            return Err(Error::Invalid(format!("bind source path does not exist: {}", mount.source)));
+        }
+        std::fs::create_dir_all(&path).map_err(|error| {
+            Error::Invalid(format!("error while creating mount source path '{}': {error}", mount.source))
+        })?;
+    }
+    Ok(path)
+}
+
+/// A path inside a volume, resolved without leaving it.
+fn subpath(root: &std::path::Path, inside: &str) -> Result<PathBuf> {
+    let path = root.join(inside);
+    let resolved = path.canonicalize().map_err(|error| {
+        Error::Invalid(format!("cannot access path {}: {error}", path.display()))
+    })?;
+    let root = root.canonicalize().map_err(|error| Error::file("resolve volume", root, error))?;
+    if resolved.starts_with(&root) { Ok(resolved) } else { Err(Error::Invalid(format!("subpath {inside} escapes its volume"))) }
+}
+
+/// Runs `act` where it may block.
+pub(crate) async fn blocking<T: Send + 'static>(act: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(act).await {
+        Ok(outcome) => outcome,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}

@@ -1,0 +1,251 @@
+//! `start`: from a record to a running process.
+//!
+//! ```text
+//! resolve namespaces ─► take ids ─► sources of mounts ─► specification ─► bundle on disk
+//!   ─► record "about to run" ─► spawn supervisor (its init mounts everything, then waits at the gate)
+//!   ─► attach network to the init's namespace ─► hosts, resolv.conf ─► open the gate ─► record "running"
+//! ```
+//! Each step that leaves something behind is undone by [`Containers::unwind`] when a later one fails.
+
+use std::{path::Path, sync::Arc};
+
+use berth_kit::time::Timestamp;
+use berth_supervisor::client::{self, Handle};
+
+use crate::{
+    Containers, Error, Result, StartRequest,
+    containers::Container,
+    identity,
+    oci_spec::{self, Namespaces},
+    record::{Attachment, Record, Status},
+};
+
+impl Containers {
+    /// Starts a container.
+    ///
+    /// # Errors
+    /// [`Error::Already`] when it runs, [`Error::Paused`], [`Error::Start`] with the exit code that Docker's client
+    /// gives (127 not found, 126 not executable), or what failed on the way.
+    pub async fn start(&self, name: &str, request: StartRequest) -> Result<()> {
+        if request.checkpoint.is_some() {
+            return Err(Error::NotBuilt("start from a checkpoint"));
+        }
+        let container = self.shared.find(name)?;
+        let _turn = container.turn.lock().await;
+        match container.status() {
+            Status::Running => return Err(Error::Already(name.to_owned(), "running")),
+            Status::Paused => {
+                return Err(Error::Conflict("cannot start a paused container, try unpause instead".to_owned()));
+            }
+            Status::Removing | Status::Dead => {
+                return Err(Error::Conflict("container is marked for removal and cannot be started".to_owned()));
+            }
+            Status::Created | Status::Exited | Status::Restarting => {}
+        }
+        self.shared.change(&container, |record| {
+            record.stopped_by_user = false;
+            record.restart_count = 0;
+        })?;
+        container.nudge.notify_waiters();
+        self.start_in_turn(&container).await
+    }
+
+    /// Starts a container whose turn the caller holds.
+    pub(crate) async fn start_in_turn(&self, container: &Arc<Container>) -> Result<()> {
+        let outcome = self.launch(container).await;
+        if let Err(error) = &outcome {
+            let text = error.to_string();
+            let exit_code = if let Error::Start { exit_code, .. } = error { *exit_code } else { 128 };
+            self.unwind(container).await;
+            container.early_attaches().clear();
+            self.shared.change(container, |record| {
+                record.state.status = if record.state.started_at.is_some() { Status::Exited } else { Status::Created };
+                record.state.pid = 0;
+                record.state.exit_code = exit_code;
+                record.state.error.clone_from(&text);
+                record.state.id_range = None;
+                record.network = Attachment::default();
+            })?;
+            self.finish_waits(container, exit_code, Some(text));
+            if container.read().auto_remove() {
+                self.remove_in_turn(container, true).await?;
+            }
+        }
+        outcome
+    }
+
+    async fn launch(&self, container: &Arc<Container>) -> Result<()> {
+        let config = &self.shared.config;
+        let mut record = container.read().clone();
+        let namespaces = self.namespaces_of(&record, true)?;
+        let ids = self.take_ids(&namespaces)?;
+        let sources = self.mount_sources(&record).await?;
+        record.state.id_range = ids;
+        self.shared.change(container, |stored| stored.state.id_range = ids)?;
+
+        let bundle = config.bundle_dir(&record.id);
+        self.write_bundle(&record, &namespaces, &sources, &bundle)?;
+        let ready = client::spawn(&bundle, &config.exe).await.map_err(|error| start_error(&error, &record))?;
+        self.shared.change(container, |stored| stored.state.pid = ready.pid)?;
+
+        let network = self.attach_network(&record, &namespaces, ready.pid).await?;
+        self.shared.change(container, |stored| stored.network = network)?;
+
+        let handle = Handle::connect(&bundle);
+        let watch = handle.watch().await?;
+        self.connect_early(container).await?;
+        handle.start().await.map_err(|error| start_error(&error, &record))?;
+        self.shared.change(container, |stored| {
+            stored.state.status = Status::Running;
+            stored.state.started_at = Some(Timestamp::now());
+            stored.state.finished_at = None;
+            stored.state.exit_code = 0;
+            stored.state.error.clear();
+            stored.state.oom_killed = false;
+        })?;
+        self.shared.publish(container, "start", &[]);
+        self.follow(container, watch);
+        self.begin_health(container);
+        Ok(())
+    }
+
+    fn take_ids(&self, namespaces: &Namespaces) -> Result<Option<crate::id_range::IdRange>> {
+        use oci_spec::Joined;
+        match &namespaces.user {
+            Joined::Host => Ok(None),
+            Joined::New => match self.shared.ids.take() {
+                Some(range) => Ok(Some(range)),
+                None => Err(Error::Conflict(
+                    "all ranges of user ids are in use; stop a container or use --userns=host".to_owned(),
+                )),
+            },
+            Joined::Of(pid) => {
+                let partner = self.shared.all().into_iter().find(|other| other.read().state.pid == *pid);
+                Ok(partner.and_then(|other| other.read().state.id_range))
+            }
+        }
+    }
+
+    /// The namespaces of a record; `running` demands that containers named in it run now.
+    pub(crate) fn namespaces_of(&self, record: &Record, running: bool) -> Result<Namespaces> {
+        Namespaces::of(record, |name| {
+            let partner = self.shared.find(name)?;
+            if partner.id == record.id {
+                return Err(Error::Invalid("cannot join own namespace".to_owned()));
+            }
+            let state = partner.read().state.clone();
+            if running && !state.status.is_alive() {
+                return Err(Error::Conflict(format!("cannot join namespace of a non running container: container {name} is {}", state.status.as_str())));
+            }
+            let own_user = state.id_range.is_some() || !state.status.is_alive();
+            Ok((state.pid, own_user))
+        })
+    }
+
+    fn write_bundle(
+        &self,
+        record: &Record,
+        namespaces: &Namespaces,
+        sources: &[std::path::PathBuf],
+        bundle: &Path,
+    ) -> Result<()> {
+        let config = &self.shared.config;
+        let console = record.host.console_size.as_deref().and_then(|size| match size {
+            [rows, columns] if *rows > 0 => Some((u16::try_from(*rows).ok()?, u16::try_from(*columns).ok()?)),
+            _ => None,
+        });
+        let cgroup = self.shared.cgroup_path(record);
+        let spec = oci_spec::build(&oci_spec::Input {
+            record,
+            config,
+            namespaces,
+            ids: record.state.id_range,
+            sources,
+            files: &config.container_dir(&record.id),
+            cgroup: &cgroup,
+            console,
+        })?;
+        crate::bundle::write(self, record, &spec, bundle, console)
+    }
+
+    /// Gives the init its network, and its files their text.
+    async fn attach_network(&self, record: &Record, namespaces: &Namespaces, pid: u32) -> Result<Attachment> {
+        let attachment = self.attach_endpoints(record, namespaces, pid).await?;
+        self.write_identity(record, namespaces, &attachment)?;
+        Ok(attachment)
+    }
+
+    fn write_identity(&self, record: &Record, namespaces: &Namespaces, attachment: &Attachment) -> Result<()> {
+        let config = &self.shared.config;
+        let dir = config.container_dir(&record.id);
+        let partner = record.network_mode().strip_prefix("container:");
+        if let Some(partner) = partner {
+            let other = config.container_dir(&self.shared.find(partner)?.id);
+            for name in ["hosts", "resolv.conf", "hostname"] {
+                let path = other.join(name);
+                let text = std::fs::read_to_string(&path).map_err(|error| Error::file("read", &path, error))?;
+                identity::write(&dir, name, &text)?;
+            }
+            return Ok(());
+        }
+        let shares_network = namespaces.network == oci_spec::Joined::Host;
+        let own = |list: &Option<Vec<String>>, default: &[String]| {
+            list.clone().filter(|list| !list.is_empty()).unwrap_or_else(|| default.to_vec())
+        };
+        let resolver = identity::Resolver {
+            servers: &own(&record.host.dns, &config.dns),
+            search: &own(&record.host.dns_search, &config.dns_search),
+            options: &own(&record.host.dns_options, &config.dns_options),
+        };
+        let host_text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        identity::write(&dir, "resolv.conf", &identity::resolv_conf(&resolver, &host_text, shares_network))?;
+        let endpoints: Vec<_> = attachment.networks.values().collect();
+        let addresses: Vec<String> =
+            endpoints.iter().filter_map(|one| one.ip_address.clone()).filter(|text| !text.is_empty()).collect();
+        let gateway = endpoints.iter().find_map(|one| one.gateway.clone().filter(|text| !text.is_empty()));
+        let mut text = identity::hosts(record, &addresses, gateway.as_deref());
+        if shares_network && let Ok(host_hosts) = std::fs::read_to_string("/etc/hosts") {
+            text = host_hosts;
+        }
+        identity::write(&dir, "hosts", &text)
+    }
+
+    /// Takes back what a failed start left: processes, network, ids, bundle.
+    pub(crate) async fn unwind(&self, container: &Container) {
+        let record = container.read().clone();
+        self.shared.kill_processes(&record);
+        if let Err(error) = self.shared.networks.detach(&record.id).await {
+            tracing::warn!(container = record.id, error = &error as &dyn std::error::Error, "cannot detach the network");
+        }
+        if let Some(range) = record.state.id_range
+            && self.owns_ids(&record)
+        {
+            self.shared.ids.release(range);
+        }
+        let _ = tokio::fs::remove_dir_all(self.shared.config.bundle_dir(&record.id)).await;
+    }
+
+    /// Whether the record's id range is its own, not that of a container it joined.
+    pub(crate) fn owns_ids(&self, record: &Record) -> bool {
+        let joins = |mode: Option<&str>| mode.is_some_and(|mode| mode.starts_with("container:"));
+        let host = &record.host;
+        ![host.network_mode.as_deref(), host.pid_mode.as_deref(), host.ipc_mode.as_deref()].into_iter().any(joins)
+    }
+}
+
+/// What users know from Docker when a process cannot be started.
+fn start_error(error: &berth_supervisor::Error, record: &Record) -> Error {
+    let Some(failure) = error.start_failure() else {
+        return Error::step("start the supervisor", &record.id, std::io::Error::other(error.to_string()));
+    };
+    const ENOENT: i32 = 2;
+    const EACCES: i32 = 13;
+    const ENOEXEC: i32 = 8;
+    const EISDIR: i32 = 21;
+    let exit_code = match (failure.is_exec, failure.errno) {
+        (true, ENOENT) => 127,
+        (true, EACCES | ENOEXEC | EISDIR) => 126,
+        _ => 125,
+    };
+    Error::Start { message: failure.message, exit_code }
+}
