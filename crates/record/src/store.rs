@@ -8,7 +8,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, Result};
+use crate::{Error, Result, crash};
 
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS record (
     kind TEXT NOT NULL, id TEXT NOT NULL, summary TEXT NOT NULL, body TEXT NOT NULL,
@@ -184,7 +184,8 @@ fn with_durability<T>(
     durability: Durability,
     act: impl FnOnce() -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    match durability {
+    crash::before();
+    let outcome = match durability {
         Durability::Crash => act(),
         Durability::Power => {
             connection.pragma_update(None, "synchronous", "FULL")?;
@@ -192,7 +193,9 @@ fn with_durability<T>(
             connection.pragma_update(None, "synchronous", "NORMAL")?;
             outcome
         }
-    }
+    };
+    crash::after();
+    outcome
 }
 
 #[cfg(test)]
