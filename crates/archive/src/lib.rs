@@ -11,6 +11,7 @@
 
 pub mod changes;
 pub mod compression;
+pub mod copy;
 mod error;
 pub mod hash;
 pub mod pack;

@@ -97,7 +97,8 @@ fn hostile_layers_are_refused() {
     let long_target = "x".repeat(5000);
     let deep = format!("{}x", "d/".repeat(100_000));
     let rather_deep = format!("{}x", "d/".repeat(300));
-    let cases: Vec<(&str, Vec<(Entry, Vec<u8>)>)> = vec![
+    type Case = (&'static str, Vec<(Entry, Vec<u8>)>);
+    let cases: Vec<Case> = vec![
         ("parent path", vec![file("../victim/secret", "x")]),
         ("parent path inside", vec![file("a/../../victim/secret", "x")]),
         ("absolute parent path", vec![file("/../victim/new", "x")]),

@@ -202,3 +202,17 @@ fn changes_are_told_against_all_layers() {
     ];
     assert_eq!(found, wanted);
 }
+
+#[test]
+fn a_directory_is_copied_whole_and_an_absent_one_not_at_all() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    build(&from.path().join("data"));
+    fs::set_permissions(from.path().join("data"), fs::Permissions::from_mode(0o1777)).unwrap();
+    symlink("/data", from.path().join("link")).unwrap();
+    fs::write(from.path().join("data/.wh.plain"), "x").unwrap();
+    berth_archive::copy::tree(open(from.path()), "/link", to.path()).unwrap();
+    assert!(pack_tree(to.path()) == pack_tree(&from.path().join("data")), "the copy differs");
+    assert_eq!(fs::metadata(to.path()).unwrap().mode() & 0o7777, 0o1777);
+    berth_archive::copy::tree(open(from.path()), "/missing/deeper", to.path()).unwrap();
+    berth_archive::copy::tree(open(from.path()), "/data/bin/tool", to.path()).unwrap();
+}
