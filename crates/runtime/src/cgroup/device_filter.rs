@@ -49,8 +49,11 @@ impl Instruction {
 
     /// The eight bytes the kernel reads, in the machine's byte order.
     fn bytes(self) -> [u8; 8] {
-        let registers =
-            if cfg!(target_endian = "little") { self.source << 4 | self.target } else { self.target << 4 | self.source };
+        let registers = if cfg!(target_endian = "little") {
+            self.source << 4 | self.target
+        } else {
+            self.target << 4 | self.source
+        };
         let (offset, immediate) = (self.offset.to_ne_bytes(), self.immediate.to_ne_bytes());
         let mut bytes = [self.code, registers, 0, 0, 0, 0, 0, 0];
         bytes[2..4].copy_from_slice(&offset);

@@ -123,7 +123,10 @@ pub(super) struct Layout {
 impl fmt::Debug for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mounts = self.hierarchies.iter().map(|h| (&h.mount, &h.controllers));
-        f.debug_struct("Layout").field("version", &self.version).field("hierarchies", &mounts.collect::<Vec<_>>()).finish()
+        f.debug_struct("Layout")
+            .field("version", &self.version)
+            .field("hierarchies", &mounts.collect::<Vec<_>>())
+            .finish()
     }
 }
 

@@ -103,12 +103,7 @@ impl Cgroup {
 }
 
 /// Calls `see` with each cgroup from `relative` down and its processes; those removed meanwhile are skipped.
-fn visit(
-    hierarchy: &Hierarchy,
-    relative: &str,
-    depth: usize,
-    see: &mut dyn FnMut(&str, &[i32]),
-) -> io::Result<()> {
+fn visit(hierarchy: &Hierarchy, relative: &str, depth: usize, see: &mut dyn FnMut(&str, &[i32])) -> io::Result<()> {
     match file::read_text(hierarchy.root(), &format!("{relative}/cgroup.procs")) {
         Ok(text) => see(relative, &text.lines().filter_map(|line| line.trim().parse().ok()).collect::<Vec<i32>>()),
         Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => return Ok(()),

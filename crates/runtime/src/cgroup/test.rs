@@ -372,8 +372,18 @@ fn layouts_are_told_apart() {
 #[test]
 fn v2_limits_are_converted() {
     let names = [
-        "memory.max", "memory.swap.max", "memory.low", "cpu.weight", "cpu.max", "cpu.max.burst", "cpuset.cpus",
-        "pids.max", "io.weight", "io.max", "hugetlb.2MB.max", "memory.high",
+        "memory.max",
+        "memory.swap.max",
+        "memory.low",
+        "cpu.weight",
+        "cpu.max",
+        "cpu.max.burst",
+        "cpuset.cpus",
+        "pids.max",
+        "io.weight",
+        "io.max",
+        "hugetlb.2MB.max",
+        "memory.high",
     ];
     let fake = Fake::v2(&names.map(|name| (name, "")));
     let limits = resources(json!({

@@ -47,9 +47,8 @@ impl Cgroup {
         let limit = memory.limit().filter(|limit| *limit != 0);
         let swap = swap_limit(memory).filter(|swap| *swap != -1 || self.offers(Controller::Memory, SWAP_LIMIT));
         let set_limit = |limit: i64| {
-            self.set(Controller::Memory, label, MEMORY_LIMIT, &limit.to_string()).map_err(|e| {
-                self.explain_memory(e, limit, "memory.usage_in_bytes", "memory.max_usage_in_bytes")
-            })
+            self.set(Controller::Memory, label, MEMORY_LIMIT, &limit.to_string())
+                .map_err(|e| self.explain_memory(e, limit, "memory.usage_in_bytes", "memory.max_usage_in_bytes"))
         };
         let set_swap =
             |swap: i64| self.set(Controller::Memory, "a memory and swap limit", SWAP_LIMIT, &swap.to_string());

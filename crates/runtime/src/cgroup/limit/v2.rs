@@ -140,8 +140,7 @@ impl Cgroup {
         let Some(directory) = self.directory_fd().filter(|_| !(fresh && rules.allows_everything())) else {
             return Ok(());
         };
-        device_filter::attach(directory, rules)
-            .map_err(|source| Error::DeviceFilter { path: self.display(), source })
+        device_filter::attach(directory, rules).map_err(|source| Error::DeviceFilter { path: self.display(), source })
     }
 }
 
