@@ -73,7 +73,8 @@ pub enum Error {
     },
     /// The kernel, or the rights berth runs with, lack it.
     #[error(
-        "invalid {option}: capability not supported by your kernel or not available in the current environment: {name:?}"
+        "invalid {option}: capability not supported by your kernel or not available in the current \
+         environment: {name:?}"
     )]
     Unsupported {
         /// `CapAdd` or `CapDrop`.

@@ -455,6 +455,57 @@ fn v2_state_and_numbers_are_read() {
     assert_eq!(fake.text("cgroup.procs"), "42");
 }
 
+/// A hybrid machine's v2 mount has no controllers, but the core files, and device filters, are real.
+#[test]
+fn v2_for_real_where_it_is_mounted() {
+    let place = PathBuf::from(format!("/sys/fs/cgroup/unified/berth-test-{}", std::process::id()));
+    if Parent::new().is_none() || fs::create_dir(&place).is_err() {
+        eprintln!("skipped: needs root and a hybrid machine");
+        return;
+    }
+    let outcome = std::panic::catch_unwind(|| v2_for_real(&place));
+    fs::remove_dir(place.join("p")).and_then(|()| fs::remove_dir(&place)).unwrap();
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn v2_for_real(place: &Path) {
+    let source =
+        Source { mount_root: place, proc_cgroup: String::new(), mount_table: &|| Ok(String::new()), check_magic: true };
+    let layout = Arc::new(Layout::detect(&source).unwrap());
+    assert_eq!(layout.version, Version::V2);
+    let path = CgroupPath::new("/p", "c").unwrap();
+    let limits = resources(json!({"devices": device::defaults()}));
+    let cgroup = Cgroup::create_in(layout.clone(), &path, Some(&limits)).unwrap();
+    let denied = |script: &str| {
+        let mut command = Command::new("sh");
+        let script = format!("read go; (: </dev/null) && {script}");
+        let mut probe =
+            Process(command.args(["-c", &script]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+        cgroup.add(probe.pid()).unwrap();
+        drop(probe.0.stdin.take());
+        assert!(probe.0.wait().unwrap().success(), "{script}");
+    };
+    denied("! (: </dev/kmsg)");
+    cgroup.update(&resources(json!({"devices": device::everything()}))).unwrap();
+    denied("(: </dev/kmsg)");
+    let memory = resources(json!({"memory": {"limit": 1 << 20}}));
+    let refused = cgroup.update(&memory).unwrap_err();
+    assert!(matches!(refused, Error::MissingController { controller: "memory", .. }), "{refused}");
+
+    let mut process = Process::sleeping();
+    cgroup.add(process.pid()).unwrap();
+    assert_eq!(cgroup.pids().unwrap(), [process.pid()]);
+    cgroup.freeze().unwrap();
+    assert!(cgroup.is_frozen().unwrap());
+    cgroup.thaw().unwrap();
+    assert!(cgroup.stats().unwrap().is_v2 && cgroup.oom_watch().unwrap().is_none());
+    cgroup.kill_all().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&process.0.wait().unwrap()), Some(libc::SIGKILL));
+    cgroup.remove().unwrap();
+}
+
 #[test]
 fn v2_controllers_are_handed_down_from_the_root() {
     let fake = Fake::v2(&[]);

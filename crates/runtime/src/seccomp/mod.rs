@@ -88,20 +88,21 @@ fn compile_for(seccomp: &LinuxSeccomp, native: Abi) -> Result<Program, Error> {
             abis.push(abi);
         }
     }
+    let calls = rule::find_calls(seccomp);
     let mut sections: Vec<(u32, Ranges)> = Vec::new();
     for abi in &abis {
         // x86_64 and x32 come with one token and are told apart by a bit of the number.
         if !sections.iter().any(|(token, _)| *token == abi.token()) {
             let together: Vec<Abi> = abis.iter().copied().filter(|other| other.token() == abi.token()).collect();
-            sections.push((abi.token(), rule::ranges(seccomp, &together)?));
+            sections.push((abi.token(), rule::ranges(seccomp, &calls, &together)?));
         }
     }
     let instructions = tree::program(&sections);
     if instructions.len() > MAX_INSTRUCTIONS {
         return Err(Error::TooLong { instructions: instructions.len() });
     }
-    let calls = seccomp.syscalls().iter().flatten();
-    let notifies = calls.map(|call| call.action()).any(|action| action == LinuxSeccompAction::ScmpActNotify);
+    let actions = seccomp.syscalls().iter().flatten().map(|call| call.action());
+    let notifies = actions.chain([seccomp.default_action()]).any(|action| action == LinuxSeccompAction::ScmpActNotify);
     Ok(Program { instructions, flags: flags(seccomp), notifies })
 }
 

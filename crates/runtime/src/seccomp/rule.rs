@@ -5,7 +5,7 @@ use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSyscall};
 use super::arch::{ARM_PRIVATE, Abi, X32_BIT};
 use super::compare::Comparison;
 use super::error::Error;
-use super::table;
+use super::table::{self, Call};
 
 /// Values a filter returns (seccomp(2)): an action in the upper half, its data in the lower.
 pub(super) mod returned {
@@ -59,21 +59,24 @@ pub(super) fn value(action: LinuxSeccompAction, errno: Option<u32>) -> u32 {
     }
 }
 
+/// The calls that a filter names, each with the index of its rule. Unknown names are passed over.
+pub(super) fn find_calls(seccomp: &LinuxSeccomp) -> Vec<(Call, usize)> {
+    let rules = seccomp.syscalls().iter().flatten().enumerate();
+    rules.flat_map(|(at, rule)| rule.names().iter().filter_map(move |name| Some((table::find(name)?, at)))).collect()
+}
+
 /// The ranges of the interfaces that share a token.
-pub(super) fn ranges(seccomp: &LinuxSeccomp, abis: &[Abi]) -> Result<Ranges, Error> {
+pub(super) fn ranges(seccomp: &LinuxSeccomp, calls: &[(Call, usize)], abis: &[Abi]) -> Result<Ranges, Error> {
     let default = value(seccomp.default_action(), seccomp.default_errno_ret());
-    let mut numbers: Vec<(u32, Verdict)> = Vec::new();
-    let mut found: Vec<(u32, usize, Abi)> = Vec::new();
     let rules: Vec<&LinuxSyscall> = seccomp.syscalls().iter().flatten().collect();
-    for (at, rule) in rules.iter().enumerate() {
-        for call in rule.names().iter().filter_map(|name| table::find(name)) {
-            found.extend(abis.iter().filter_map(|abi| Some((call.number(*abi)?, at, *abi))));
-        }
+    let mut found: Vec<(u32, usize, Abi)> = Vec::with_capacity(calls.len() * abis.len());
+    for (call, at) in calls {
+        found.extend(abis.iter().filter_map(|abi| Some((call.number(*abi)?, *at, *abi))));
     }
     found.sort_unstable_by_key(|(number, at, _)| (*number, *at));
+    let mut numbers: Vec<(u32, Verdict)> = Vec::with_capacity(found.len());
     for same in found.chunk_by(|a, b| a.0 == b.0) {
-        let verdict = verdict(same, &rules, default)?;
-        numbers.push((same[0].0, verdict));
+        numbers.push((same[0].0, verdict(same, &rules, default)?));
     }
     Ok(fill(&numbers, abis, seccomp, default))
 }

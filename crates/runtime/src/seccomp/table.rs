@@ -11,15 +11,18 @@ const LINE_WIDTH: usize = NAME_WIDTH + COLUMNS * COLUMN_WIDTH + 1;
 
 /// The line of a system call.
 #[derive(Clone, Copy)]
-pub(super) struct Call(&'static str);
+pub(super) struct Call(&'static [u8]);
 
 /// Finds a name; `None` if no interface has it.
 pub(super) fn find(name: &str) -> Option<Call> {
+    // Padded as in the table; a space sorts before every letter, so the order stays.
+    let mut wanted = [b' '; NAME_WIDTH];
+    wanted.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
     let (mut low, mut high) = (0, TABLE.len() / LINE_WIDTH);
     while low < high {
         let middle = (low + high) / 2;
-        let line = &TABLE[middle * LINE_WIDTH..(middle + 1) * LINE_WIDTH];
-        match line[..NAME_WIDTH].trim_end().cmp(name) {
+        let line = &TABLE.as_bytes()[middle * LINE_WIDTH..(middle + 1) * LINE_WIDTH];
+        match line[..NAME_WIDTH].cmp(&wanted) {
             std::cmp::Ordering::Equal => return Some(Call(line)),
             std::cmp::Ordering::Less => low = middle + 1,
             std::cmp::Ordering::Greater => high = middle,
@@ -32,7 +35,10 @@ impl Call {
     /// Its number as the kernel shows it to a filter; `None` if this interface lacks the call.
     pub(super) fn number(self, abi: Abi) -> Option<u32> {
         let begin = NAME_WIDTH + abi.column() * COLUMN_WIDTH;
-        let number: u32 = self.0[begin..begin + COLUMN_WIDTH].trim_start().parse().ok()?;
+        let digits = self.0[begin..begin + COLUMN_WIDTH].trim_ascii_start();
+        let number = digits
+            .iter()
+            .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0')))?;
         Some(if abi == Abi::X32 { number | X32_BIT } else { number })
     }
 }

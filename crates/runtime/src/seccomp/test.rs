@@ -121,13 +121,18 @@ const NAMES: [&str; 14] = [
     "mseal",
     "no_such_call",
 ];
+/// Numbers between and beyond those of calls.
+const ODD: [u32; 9] = [0, 335, 500, 0xe_ffff, 0xf_0000, 0x3fff_ffff, X32_BIT, X32_BIT | 900, u32::MAX];
 /// Values around the borders of halves and signs.
 const VALUES: [u64; 10] = [0, 1, 2, 40, 0xffff_ffff, 1 << 32, (1 << 32) + 1, (1 << 32) + 40, 1 << 63, u64::MAX];
 
 fn argument() -> impl Strategy<Value = serde_json::Value> {
     let operator = prop::sample::select(vec!["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]);
     (0..6_usize, prop::sample::select(&VALUES[..]), prop::sample::select(&VALUES[..]), operator).prop_map(
-        |(index, value, two, op)| json!({"index": index, "value": value, "valueTwo": two, "op": format!("SCMP_CMP_{op}")}),
+        |(index, value, two, op)| {
+            let op = format!("SCMP_CMP_{op}");
+            json!({"index": index, "value": value, "valueTwo": two, "op": op})
+        },
     )
 }
 
@@ -161,7 +166,7 @@ proptest! {
             (prop::sample::select(&NAMES[..]), -1..2_i64, prop::array::uniform6(prop::sample::select(&VALUES[..]))),
             40,
         ),
-        odd in prop::sample::select(vec![0, 335, 500, 0xe_ffff, 0xf_0000, 0x3fff_ffff, X32_BIT, X32_BIT | 900, u32::MAX]),
+        odd in prop::sample::select(&ODD[..]),
     ) {
         let mut filter = filter;
         filter.set_architectures(Some(others.clone()));

@@ -11,49 +11,50 @@ use super::rule::{Ranges, Verdict, returned};
 const NEAR: usize = u8::MAX as usize;
 
 /// The whole filter. A call of an architecture without a section kills.
+///
+/// It is written from its end, so that each jump is written when the length of what it leaps over is known.
 pub(super) fn program(sections: &[(u32, Ranges)]) -> Vec<sock_filter> {
-    let mut code = vec![instruction(LOAD, ARCH_OFFSET, 0, 0)];
-    for (token, ranges) in sections {
-        let body = tree(ranges);
-        let length = body.len() + 1;
+    let mut reversed = vec![instruction(RETURN, returned::KILL_THREAD, 0, 0)];
+    for (token, ranges) in sections.iter().rev() {
+        let end = reversed.len();
+        append_tree(&mut reversed, ranges);
+        reversed.push(instruction(LOAD, NUMBER_OFFSET, 0, 0));
+        let length = reversed.len() - end;
         if length <= NEAR {
-            code.push(instruction(JUMP_EQUAL, *token, 0, length as u8));
+            reversed.push(instruction(JUMP_EQUAL, *token, 0, length as u8));
         } else {
-            code.push(instruction(JUMP_EQUAL, *token, 1, 0));
-            code.push(instruction(JUMP, length as u32, 0, 0));
+            reversed.push(instruction(JUMP, length as u32, 0, 0));
+            reversed.push(instruction(JUMP_EQUAL, *token, 1, 0));
         }
-        code.push(instruction(LOAD, NUMBER_OFFSET, 0, 0));
-        code.extend(body);
     }
-    code.push(instruction(RETURN, returned::KILL_THREAD, 0, 0));
-    code
+    reversed.push(instruction(LOAD, ARCH_OFFSET, 0, 0));
+    reversed.reverse();
+    reversed
 }
 
 /// Code that finds the range of the loaded number; every way through it returns.
-fn tree(ranges: &[(u32, Verdict)]) -> Vec<sock_filter> {
+fn append_tree(reversed: &mut Vec<sock_filter>, ranges: &[(u32, Verdict)]) {
     if let [(_, verdict)] = ranges {
-        return leaf(verdict);
+        return append_leaf(reversed, verdict);
     }
     let (left, right) = ranges.split_at(ranges.len() / 2);
-    let border = right[0].0;
-    let (left, right) = (tree(left), tree(right));
-    let mut code = Vec::with_capacity(left.len() + right.len() + 2);
-    if left.len() <= NEAR {
-        code.push(instruction(JUMP_AT_LEAST, border, left.len() as u8, 0));
+    append_tree(reversed, right);
+    let end = reversed.len();
+    append_tree(reversed, left);
+    let length = reversed.len() - end;
+    if length <= NEAR {
+        reversed.push(instruction(JUMP_AT_LEAST, right[0].0, length as u8, 0));
     } else {
-        code.push(instruction(JUMP_AT_LEAST, border, 0, 1));
-        code.push(instruction(JUMP, left.len() as u32, 0, 0));
+        reversed.push(instruction(JUMP, length as u32, 0, 0));
+        reversed.push(instruction(JUMP_AT_LEAST, right[0].0, 0, 1));
     }
-    code.extend(left);
-    code.extend(right);
-    code
 }
 
-fn leaf(verdict: &Verdict) -> Vec<sock_filter> {
-    let mut code = Vec::new();
-    for condition in &verdict.conditions {
+fn append_leaf(reversed: &mut Vec<sock_filter>, verdict: &Verdict) {
+    reversed.push(instruction(RETURN, verdict.otherwise, 0, 0));
+    for condition in verdict.conditions.iter().rev() {
+        let mut code = Vec::new();
         append_condition(&mut code, &condition.all, condition.returned);
+        reversed.extend(code.into_iter().rev());
     }
-    code.push(instruction(RETURN, verdict.otherwise, 0, 0));
-    code
 }
