@@ -13,7 +13,7 @@ const BASE: u32 = 1_000_000;
 
 /// A user namespace in which ids 0 to 65535 are the host's from [`BASE`] on.
 fn user_namespace() -> Option<OwnedFd> {
-    let request = Clone3 { flags: berth_sys::namespace::bit::USER, cgroup: None };
+    let request = Clone3 { flags: berth_sys::namespace::bit::USER, ..Clone3::default() };
     // SAFETY: the child only sleeps until it is killed.
     let (pid, pidfd) = match unsafe { clone3(&request) }.ok()? {
         Side::Child => loop {

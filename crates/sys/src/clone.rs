@@ -14,6 +14,8 @@ pub struct Clone3<'a> {
     pub flags: u64,
     /// Directory of a version 2 control group to be born in.
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// The child becomes the caller's sibling: its parent is the caller's, who must collect it.
+    pub sibling: bool,
 }
 
 /// On which side of the clone the caller now is.
@@ -67,6 +69,11 @@ pub unsafe fn clone3(request: &Clone3<'_>) -> Result<Side> {
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = cgroup.as_raw_fd() as u64;
     }
+    if request.sibling {
+        // The kernel takes the signal of the caller's own end, and wants none stated.
+        arguments.flags |= libc::CLONE_PARENT as u64;
+        arguments.exit_signal = 0;
+    }
     // SAFETY: the struct is alive and its size is stated; without CLONE_VM the child has its own copy of all memory.
     let returned = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<CloneArgs>()) };
     match check(returned)? {
@@ -77,6 +84,15 @@ pub unsafe fn clone3(request: &Clone3<'_>) -> Result<Side> {
             Ok(Side::Parent { pid: pid as i32, pidfd })
         }
     }
+}
+
+/// The old `fork(2)`: for a process whose system-call filter may refuse `clone3`. 0 in the child.
+///
+/// # Safety
+/// As for [`clone3`].
+pub unsafe fn fork() -> Result<i32> {
+    // SAFETY: the caller vouches for a single thread and for the child's end.
+    Ok(check(unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) })? as i32)
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub mod keyring;
 pub mod message;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
+pub mod network;
 pub mod pidfd;
 pub mod process;
 pub mod pty;

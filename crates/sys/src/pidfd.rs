@@ -56,6 +56,18 @@ pub fn try_wait(pidfd: BorrowedFd<'_>) -> Result<Option<Ended>> {
     wait_with(pidfd, libc::WEXITED | libc::WNOHANG)
 }
 
+/// Collects any child that has ended; `None` when none has, `ECHILD` when there is no child at all.
+pub fn reap_any() -> Result<Option<(i32, Ended)>> {
+    let mut status = 0;
+    // SAFETY: status is alive.
+    let pid = check(unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) }.into())? as i32;
+    Ok(match pid {
+        0 => None,
+        pid if libc::WIFEXITED(status) => Some((pid, Ended::Code(libc::WEXITSTATUS(status)))),
+        pid => Some((pid, Ended::Signal(libc::WTERMSIG(status)))),
+    })
+}
+
 /// One `waitid`; `None` when nothing has ended yet.
 fn wait_with(pidfd: BorrowedFd<'_>, options: libc::c_int) -> Result<Option<Ended>> {
     // SAFETY: all-zero is a valid siginfo_t.

@@ -92,10 +92,10 @@ impl Drop for FilesystemIds {
     }
 }
 
-/// Sets the file-mode creation mask.
-pub fn set_umask(mask: u32) {
+/// Sets the file-mode creation mask and returns the one before.
+pub fn set_umask(mask: u32) -> u32 {
     // SAFETY: cannot fail, touches nothing else.
-    unsafe { libc::umask(mask as libc::mode_t) };
+    unsafe { libc::umask(mask as libc::mode_t) }
 }
 
 /// Starts a session of which the caller is the leader.
@@ -109,6 +109,13 @@ pub fn new_session() -> Result<()> {
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: does not return.
     unsafe { libc::_exit(code) }
+}
+
+/// Makes the caller deaf to a signal (`SIGKILL` and `SIGSTOP` cannot be ignored: `EINVAL`).
+pub fn ignore_signal(signal: i32) -> Result<()> {
+    // SAFETY: SIG_IGN is a valid action for every signal that may have one.
+    let previous = unsafe { libc::signal(signal, libc::SIG_IGN) };
+    if previous == libc::SIG_ERR { Err(crate::Errno::INVAL) } else { Ok(()) }
 }
 
 /// Gives every signal its default action and blocks none: a container must not inherit the engine's choices.
@@ -127,5 +134,35 @@ pub fn reset_signals() -> Result<()> {
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut())
     };
     check(returned.into())?;
+    Ok(())
+}
+
+/// Blocks every signal, so that [`next_signal`] gets them all.
+pub fn block_signals() -> Result<()> {
+    // SAFETY: a full set is initialised before use.
+    let returned = unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut())
+    };
+    check(returned.into())?;
+    Ok(())
+}
+
+/// Waits for any signal and takes it; the signals must be blocked.
+pub fn next_signal() -> Result<i32> {
+    // SAFETY: a full set is initialised before use; no details are asked for.
+    let signal = unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::sigwaitinfo(&raw const all, std::ptr::null_mut())
+    };
+    Ok(check(signal.into())? as i32)
+}
+
+/// Sends a signal to a process, or with a negative number to a process group.
+pub fn send_signal(pid: i32, signal: i32) -> Result<()> {
+    // SAFETY: plain integers.
+    check(unsafe { libc::kill(pid, signal) }.into())?;
     Ok(())
 }

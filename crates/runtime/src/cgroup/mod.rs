@@ -26,6 +26,7 @@ pub mod stat;
 mod support;
 #[cfg(test)]
 mod test;
+mod view;
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -1,0 +1,196 @@
+//! Making a container, up to the gate and through it.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use berth_sys::clone::Side;
+use berth_sys::message::MAX_DESCRIPTORS;
+use berth_sys::namespace::bit;
+
+use crate::bundle::Bundle;
+use crate::cgroup::{Cgroup, CgroupPath, Version};
+use crate::error::{Error, Result};
+use crate::gate::{self, Gate, Inside, Order, Report};
+use crate::id_map::IdMaps;
+use crate::mount::control::Directories;
+use crate::mount::prepare;
+use crate::plan::Plan;
+use crate::process::filter;
+use crate::seccomp::Program;
+use crate::stdio::Stdio;
+use crate::{init, limit};
+
+/// A running container, as far as later work on it needs to know.
+#[derive(Debug)]
+pub struct Container {
+    /// Its process 1, as the caller sees it.
+    pub pid: i32,
+    /// The same as a descriptor.
+    pub pidfd: OwnedFd,
+    /// Its control groups; `None` when the specification names no path.
+    pub cgroup: Option<Cgroup>,
+    /// `CLONE_NEW*` bits of the namespaces that are not the host's.
+    pub(crate) namespaces: u64,
+    pub(crate) id_maps: IdMaps,
+    pub(crate) filter: Option<Program>,
+    pub(crate) groups: Vec<String>,
+}
+
+/// A container that waits at the gate. Dropping it before the release ends it.
+#[derive(Debug)]
+pub struct Created {
+    /// The container.
+    pub container: Container,
+    /// The master of its terminal, when it has one.
+    pub terminal: Option<OwnedFd>,
+    /// What did not go as asked, in sentences for a person.
+    pub warnings: Vec<String>,
+    gate: Gate,
+}
+
+impl Created {
+    /// Lets init execute the program; returns when it runs, or says why it does not ([`Error::Init`]). A program that
+    /// could not be executed leaves a process that has ended and must be collected.
+    pub fn release(&self) -> Result<()> {
+        self.gate.order(Order::Go, &[], &[])?;
+        self.gate.executed()
+    }
+}
+
+/// Makes the container of a bundle. The caller must have a single thread. On failure nothing is left behind.
+///
+/// The order: clone; id maps; the container's own file systems (init) beside the host's mounts (maker); control groups;
+/// mounts attached (init); ready. Meanwhile the caller may already work on `/proc/<pid>/ns/net`.
+pub fn create(bundle: &Bundle, stdio: Stdio<'_>) -> Result<Created> {
+    let filter = filter(bundle.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?;
+    let plan = Plan::of(bundle, filter.as_ref())?;
+    let mut birth = Birth::default();
+    birth.make_early_cgroup(&plan)?;
+    let (outside, inside) = gate::pair()?;
+    birth.spawn(&plan, &stdio, &inside)?;
+    drop(inside);
+    let namespace = birth.map_ids(&plan, &outside)?;
+    let prepared = prepare::all(&plan, namespace.as_ref().map(File::as_fd))?;
+    send_mounts(&outside, &prepared.mounts)?;
+    birth.enter_cgroup(&plan, &outside)?;
+    let mut warnings = prepared.warnings;
+    warnings.extend(limit::apply(birth.pid, plan.process.process)?);
+    let (report, terminal) = outside.report("preparation")?;
+    if let Report::Ready { uid, gid, warnings: said } = report {
+        let (uid, gid) = birth.id_maps.to_host(uid, gid);
+        stdio.give_to(uid, gid).map_err(Error::process("give the standard streams to the container's user"))?;
+        warnings.extend(said);
+    }
+    let namespaces = plan.namespaces.own();
+    let groups = bundle.extension.groups.clone();
+    let container = birth.finish(namespaces, filter, groups)?;
+    Ok(Created { container, terminal, warnings, gate: outside })
+}
+
+/// What exists of a container that is being made; undone when dropped unfinished.
+#[derive(Debug, Default)]
+struct Birth {
+    pid: i32,
+    pidfd: Option<OwnedFd>,
+    cgroup: Option<Cgroup>,
+    id_maps: IdMaps,
+}
+
+impl Birth {
+    /// With version 2 init is born in its group. With version 1 the group can wait until init is at work.
+    fn make_early_cgroup(&mut self, plan: &Plan<'_>) -> Result<()> {
+        if Version::of_machine().is_ok_and(|version| version == Version::V2) {
+            self.make_cgroup(plan)?;
+        }
+        Ok(())
+    }
+
+    fn make_cgroup(&mut self, plan: &Plan<'_>) -> Result<()> {
+        if let (Some(path), None) = (plan.linux.cgroups_path(), &self.cgroup) {
+            let path = CgroupPath::parse(&path.to_string_lossy())?;
+            self.cgroup = Some(Cgroup::create(&path, plan.linux.resources().as_ref())?);
+        }
+        Ok(())
+    }
+
+    /// Clones init, which goes its own way.
+    fn spawn(&mut self, plan: &Plan<'_>, stdio: &Stdio<'_>, inside: &Inside) -> Result<()> {
+        let directory = self.cgroup.as_ref().and_then(Cgroup::directory_fd);
+        let offsets = plan.linux.time_offsets().as_ref();
+        // SAFETY: the caller of `create` has a single thread, and init::run never returns.
+        match unsafe { plan.namespaces.spawn(directory, offsets) }? {
+            Side::Child => init::run(plan, stdio, inside),
+            Side::Parent { pid, pidfd } => {
+                self.pid = pid;
+                self.pidfd = Some(pidfd);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes the id maps, tells init, and opens its user namespace.
+    fn map_ids(&mut self, plan: &Plan<'_>, gate: &Gate) -> Result<Option<File>> {
+        if !plan.namespaces.has_user() {
+            gate.order(Order::Maps, &[], &[])?;
+            return Ok(None);
+        }
+        if plan.namespaces.new & bit::USER != 0 {
+            plan.id_maps.write(self.pid)?;
+            self.id_maps = plan.id_maps.clone();
+        } else {
+            self.id_maps = IdMaps::read(self.pid)?;
+        }
+        gate.order(Order::Maps, &[], &[])?;
+        let path = std::path::PathBuf::from(format!("/proc/{}/ns/user", self.pid));
+        File::open(&path).map(Some).map_err(|source| Error::JoinNamespace { path, source })
+    }
+
+    /// Puts init into its control groups and sends their directories.
+    fn enter_cgroup(&mut self, plan: &Plan<'_>, gate: &Gate) -> Result<()> {
+        self.make_cgroup(plan)?;
+        let mut directories = Directories::default();
+        if let Some(cgroup) = &self.cgroup {
+            if cgroup.directory_fd().is_none() {
+                cgroup.add(self.pid)?;
+            }
+            if plan.wants_control() {
+                directories = Directories::of(cgroup)?;
+            }
+        }
+        let names = serde_json::to_vec(&directories.names)
+            .map_err(|source| Error::ParseBundle { path: "the list of cgroup hierarchies".into(), source })?;
+        let trees: Vec<BorrowedFd<'_>> = directories.trees.iter().map(AsFd::as_fd).collect();
+        gate.order(Order::Control, &names, &trees)
+    }
+
+    fn finish(mut self, namespaces: u64, filter: Option<Program>, groups: Vec<String>) -> Result<Container> {
+        let pidfd = self.pidfd.take().ok_or(Error::InitGone { step: "start" })?;
+        let (cgroup, id_maps) = (self.cgroup.take(), std::mem::take(&mut self.id_maps));
+        Ok(Container { pid: self.pid, pidfd, cgroup, namespaces, id_maps, filter, groups })
+    }
+}
+
+impl Drop for Birth {
+    fn drop(&mut self) {
+        if let Some(pidfd) = self.pidfd.take() {
+            // It may have ended already; what matters is that it is collected.
+            let _ = berth_sys::pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
+            let _ = berth_sys::pidfd::wait(pidfd.as_fd());
+        }
+        if let Some(cgroup) = self.cgroup.take() {
+            // The failure that led here is the one to tell.
+            let _ = cgroup.remove();
+        }
+    }
+}
+
+/// Sends the prepared mounts in as few messages as they fit in.
+fn send_mounts(gate: &Gate, mounts: &[OwnedFd]) -> Result<()> {
+    let mut chunks = mounts.chunks(MAX_DESCRIPTORS).peekable();
+    while let Some(chunk) = chunks.next() {
+        let order = if chunks.peek().is_some() { Order::Mounts } else { Order::LastMounts };
+        let borrowed: Vec<BorrowedFd<'_>> = chunk.iter().map(AsFd::as_fd).collect();
+        gate.order(order, &[], &borrowed)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Starting another process in a running container.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use berth_sys::clone::{Clone3, Side, clone3};
+use berth_sys::namespace::{bit, join};
+use berth_sys::process as own;
+use oci_spec::runtime::Process;
+
+use crate::cgroup::Cgroup;
+use crate::create::Container;
+use crate::error::{Error, Failure, Result};
+use crate::gate::{self, Inside, Order, Report};
+use crate::init::become_root;
+use crate::limit;
+use crate::namespace::Visit;
+use crate::plan::check_process;
+use crate::process::{ProcessPlan, root};
+use crate::stdio::Stdio;
+use crate::terminal;
+
+/// A process that runs its program in a container.
+#[derive(Debug)]
+pub struct Executed {
+    /// As the caller sees it.
+    pub pid: i32,
+    /// The same as a descriptor; readable when the process has ended. The caller collects it.
+    pub pidfd: OwnedFd,
+    /// The master of its terminal, when it has one.
+    pub terminal: Option<OwnedFd>,
+    /// What did not go as asked, in sentences for a person.
+    pub warnings: Vec<String>,
+}
+
+/// Starts `process` in the container, in all its namespaces and control groups. The caller must have a single thread
+/// and be the one that made the container. Returns when the program runs; on failure nothing is left behind.
+pub fn exec(container: &Container, process: &Process, stdio: Stdio<'_>) -> Result<Executed> {
+    check_process(process)?;
+    let plan = ProcessPlan { process, filter: container.filter.as_ref(), groups: &container.groups };
+    let (outside, inside) = gate::pair()?;
+    let child = Unborn(Some(spawn(container, &plan, &stdio, &inside)?));
+    drop(inside);
+    let pid = child.pid();
+    if let Some(cgroup) = container.cgroup.as_ref().filter(|cgroup| cgroup.directory_fd().is_none()) {
+        cgroup.add(pid)?;
+    }
+    outside.order(Order::Control, &[], &[])?;
+    let mut warnings = limit::apply(pid, process)?;
+    let (report, terminal) = outside.report("preparation")?;
+    if let Report::Ready { uid, gid, warnings: said } = report {
+        let (uid, gid) = container.id_maps.to_host(uid, gid);
+        stdio.give_to(uid, gid).map_err(Error::process("give the standard streams to the container's user"))?;
+        warnings.extend(said);
+    }
+    outside.order(Order::Go, &[], &[])?;
+    outside.executed()?;
+    let (pid, pidfd) = child.born()?;
+    Ok(Executed { pid, pidfd, terminal, warnings })
+}
+
+/// A child that is killed and collected unless its program runs.
+struct Unborn(Option<(i32, OwnedFd)>);
+
+impl Unborn {
+    fn pid(&self) -> i32 {
+        self.0.as_ref().map_or(0, |(pid, _)| *pid)
+    }
+
+    fn born(mut self) -> Result<(i32, OwnedFd)> {
+        self.0.take().ok_or(Error::InitGone { step: "start" })
+    }
+}
+
+impl Drop for Unborn {
+    fn drop(&mut self) {
+        if let Some((_, pidfd)) = self.0.take() {
+            // It has usually ended by itself; what matters is that it is collected.
+            let _ = berth_sys::pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
+            let _ = berth_sys::pidfd::wait(pidfd.as_fd());
+        }
+    }
+}
+
+/// Clones the child. The pid namespace counts at the clone, so the maker visits it; all others the child joins.
+fn spawn(container: &Container, plan: &ProcessPlan<'_>, stdio: &Stdio<'_>, inside: &Inside) -> Result<(i32, OwnedFd)> {
+    let mut visit = Visit::default();
+    if container.namespaces & bit::PID != 0 {
+        visit.enter(bit::PID, container.pidfd.as_fd())?;
+    }
+    let request = Clone3 { cgroup: container.cgroup.as_ref().and_then(Cgroup::directory_fd), ..Clone3::default() };
+    // SAFETY: the caller of `exec` has a single thread, and `run` never returns.
+    match unsafe { clone3(&request) }.map_err(Error::process("clone a process for the container"))? {
+        Side::Child => {
+            std::mem::forget(visit);
+            run(container, plan, stdio, inside)
+        }
+        Side::Parent { pid, pidfd } => Ok((pid, pidfd)),
+    }
+}
+
+/// The child's way to its program. Never returns.
+fn run(container: &Container, plan: &ProcessPlan<'_>, stdio: &Stdio<'_>, gate: &Inside) -> ! {
+    let failure = match steps(container, plan, stdio, gate) {
+        Ok(never) => match never {},
+        Err(failure) => failure,
+    };
+    gate.tell(&Report::Failed(failure), None);
+    own::exit_now(1)
+}
+
+fn steps(
+    container: &Container,
+    plan: &ProcessPlan<'_>,
+    stdio: &Stdio<'_>,
+    gate: &Inside,
+) -> std::result::Result<std::convert::Infallible, Failure> {
+    // The container's processes see this one from now on; they may not look into it.
+    own::set_dumpable(false).map_err(|errno| Failure::kernel("start", "cannot become undumpable", errno))?;
+    gate.wait(Order::Control)?;
+    join(container.pidfd.as_fd(), container.namespaces & !bit::PID)
+        .map_err(|errno| Failure::kernel("namespace", "cannot join the container's namespaces", errno))?;
+    become_root(container.namespaces & bit::USER != 0)?;
+    let root = root()?;
+    let identity = plan.identity(root.as_fd())?;
+    let pair = match stdio {
+        Stdio::Terminal { size } => Some(terminal::allocate(root.as_fd(), *size)?),
+        Stdio::Streams { .. } => None,
+    };
+    let slave = pair.as_ref().map(|pair| &pair.slave);
+    terminal::lead_session(slave)?;
+    if let Some(slave) = slave {
+        terminal::give_to(slave, identity.uid)?;
+    }
+    stdio.place(slave).map_err(|errno| Failure::kernel("stdio", "cannot place the standard streams", errno))?;
+    plan.enter_directory(root.as_fd())?;
+    let report = Report::Ready { uid: identity.uid, gid: identity.gid, warnings: Vec::new() };
+    gate.tell(&report, pair.as_ref().map(|pair| &pair.master));
+    gate.wait(Order::Go)?;
+    plan.confine(&identity)?;
+    Err(plan.execute(&identity))
+}

@@ -1,0 +1,181 @@
+//! The container's init: the steps from the first instruction in new namespaces to the gate, and on to `execve`.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use berth_sys::{namespace, process};
+use rustix::fs::OFlags;
+
+use crate::error::Failure;
+use crate::gate::{Inside, Order, Report};
+use crate::mount::control::Directories;
+use crate::mount::{attach, control, filesystem, mask};
+use crate::path;
+use crate::plan::Plan;
+use crate::process::root;
+use crate::stdio::Stdio;
+use crate::user::Identity;
+use crate::{reaper, rootfs, sysctl, terminal};
+
+/// What is kept from the preparation for the time behind the gate.
+struct Ready {
+    identity: Identity,
+    /// A proc mount without masks.
+    proc: Option<OwnedFd>,
+}
+
+/// The whole life of init before the program. Never returns.
+pub(crate) fn run(plan: &Plan<'_>, stdio: &Stdio<'_>, gate: &Inside) -> ! {
+    let failure = match prepare(plan, stdio, gate).and_then(|ready| start(plan, stdio, gate, &ready)) {
+        Ok(never) => match never {},
+        Err(failure) => failure,
+    };
+    gate.tell(&Report::Failed(failure), None);
+    process::exit_now(1)
+}
+
+/// Everything up to the gate.
+fn prepare(plan: &Plan<'_>, stdio: &Stdio<'_>, gate: &Inside) -> Result<Ready, Failure> {
+    // Nobody in the container may look into this process while it is still the engine's.
+    process::set_dumpable(false).map_err(|errno| Failure::kernel("start", "cannot become undumpable", errno))?;
+    gate.wait(Order::Maps)?;
+    become_root(plan.namespaces.has_user())?;
+    // Made while the maker prepares its own mounts.
+    let mut made = filesystem::all(&plan.mounts)?;
+    name_host(plan)?;
+    let mut received = gate.mounts()?.into_iter();
+    let tree = received.next().ok_or_else(|| missing("the root file system"))?;
+    rootfs::attach(tree.as_fd())?;
+    attach::all(tree.as_fd(), &plan.mounts, &mut made, &mut received)?;
+    enter_control_groups(plan, gate, tree.as_fd())?;
+    let slave = open_terminal(stdio, tree.as_fd())?;
+    mask::protect(tree.as_fd(), plan.linux.readonly_paths().as_deref().unwrap_or_default())?;
+    mask::hide(tree.as_fd(), plan.linux.masked_paths().as_deref().unwrap_or_default())?;
+    rootfs::propagate(tree.as_fd(), plan.linux.rootfs_propagation().as_deref())?;
+    plan.process.enter_directory(tree.as_fd())?;
+    seal(plan, tree.as_fd())?;
+    let identity = plan.process.identity(tree.as_fd())?;
+    enter_root(plan, tree.as_fd())?;
+    let proc = plan.mounts.iter().position(|mount| mount.destination == Path::new("/proc"));
+    let proc = proc.and_then(|index| made[index].take());
+    report_ready(stdio, gate, &identity, slave)?;
+    Ok(Ready { identity, proc })
+}
+
+/// Everything behind the gate.
+fn start(
+    plan: &Plan<'_>,
+    stdio: &Stdio<'_>,
+    gate: &Inside,
+    ready: &Ready,
+) -> Result<std::convert::Infallible, Failure> {
+    gate.wait(Order::Go)?;
+    if let (Some(settings), Some(proc)) = (plan.linux.sysctl(), &ready.proc) {
+        sysctl::write(proc.as_fd(), settings)?;
+    }
+    plan.process.confine(&ready.identity)?;
+    if plan.init {
+        process::set_dumpable(false).map_err(|errno| Failure::kernel("init", "cannot become undumpable", errno))?;
+        reaper::split(matches!(stdio, Stdio::Terminal { .. }))?;
+    }
+    Err(plan.process.execute(&ready.identity))
+}
+
+/// Takes the ids of the user namespace's root: until then the process is nobody in it.
+pub(crate) fn become_root(in_user_namespace: bool) -> Result<(), Failure> {
+    if !in_user_namespace {
+        return Ok(());
+    }
+    process::become_user(0, 0, &[])
+        .map_err(|errno| Failure::kernel("user", "cannot become the container's root", errno))
+}
+
+/// Host and domain name, and the loopback device, of namespaces that are new.
+fn name_host(plan: &Plan<'_>) -> Result<(), Failure> {
+    let new = plan.namespaces.new;
+    if new & namespace::bit::UTS != 0 {
+        if let Some(name) = plan.spec.hostname() {
+            namespace::set_host_name(name.as_bytes())
+                .map_err(|errno| Failure::kernel("hostname", format_args!("cannot set the host name {name}"), errno))?;
+        }
+        if let Some(name) = plan.spec.domainname() {
+            namespace::set_domain_name(name.as_bytes())
+                .map_err(|errno| Failure::kernel("hostname", format_args!("cannot set the domain {name}"), errno))?;
+        }
+    }
+    if new & namespace::bit::NETWORK != 0 {
+        berth_sys::network::loopback_up()
+            .map_err(|errno| Failure::kernel("network", "cannot bring the loopback device up", errno))?;
+    }
+    Ok(())
+}
+
+/// Once the maker has put this process into its groups: a namespace that shows them as the root, and their mounts.
+fn enter_control_groups(plan: &Plan<'_>, gate: &Inside, tree: BorrowedFd<'_>) -> Result<(), Failure> {
+    let (names, trees) = gate.wait(Order::Control)?;
+    if plan.namespaces.new & namespace::bit::CGROUP != 0 {
+        namespace::unshare(namespace::bit::CGROUP)
+            .map_err(|errno| Failure::kernel("cgroup", "cannot make a cgroup namespace", errno))?;
+    }
+    let names = serde_json::from_slice(&names).unwrap_or_default();
+    control::all(tree, &plan.mounts, &Directories { names, trees })
+}
+
+/// Allocates the terminal, makes it the session's, and puts the streams in their places.
+fn open_terminal(stdio: &Stdio<'_>, tree: BorrowedFd<'_>) -> Result<Option<berth_sys::pty::Pair>, Failure> {
+    let pair = match stdio {
+        Stdio::Terminal { size } => Some(terminal::allocate(tree, *size)?),
+        Stdio::Streams { .. } => None,
+    };
+    let slave = pair.as_ref().map(|pair| &pair.slave);
+    if let Some(slave) = slave {
+        terminal::show_as_console(tree, slave)?;
+    }
+    terminal::lead_session(slave)?;
+    stdio.place(slave).map_err(|errno| Failure::kernel("stdio", "cannot place the standard streams", errno))?;
+    Ok(pair)
+}
+
+/// Makes the root read-only, now that every mount point is there.
+fn seal(plan: &Plan<'_>, tree: BorrowedFd<'_>) -> Result<(), Failure> {
+    if !plan.read_only {
+        return Ok(());
+    }
+    attach::read_only(tree, false)
+        .map_err(|errno| Failure::kernel("rootfs", "cannot make the root file system read-only", errno))
+}
+
+/// Leaves the host's tree. The working directory was opened before; it must be entered again from the new root.
+fn enter_root(plan: &Plan<'_>, tree: BorrowedFd<'_>) -> Result<(), Failure> {
+    rootfs::enter(tree)?;
+    // A keyring of its own, where the kernel has any and the user has not too many.
+    let _ = berth_sys::keyring::new_session(c"_berth");
+    let root = root()?;
+    let directory = path::open(root.as_fd(), plan.process.process.cwd(), OFlags::PATH | OFlags::DIRECTORY);
+    directory.and_then(rustix::process::fchdir).map_err(|errno| {
+        let what = format_args!("cannot change to {}", plan.process.process.cwd().display()).to_string();
+        Failure::kernel("cwd", what, errno)
+    })
+}
+
+fn report_ready(
+    stdio: &Stdio<'_>,
+    gate: &Inside,
+    identity: &Identity,
+    pair: Option<berth_sys::pty::Pair>,
+) -> Result<(), Failure> {
+    let master = match (stdio, pair) {
+        (Stdio::Terminal { .. }, Some(pair)) => {
+            terminal::give_to(&pair.slave, identity.uid)?;
+            Some(pair.master)
+        }
+        _ => None,
+    };
+    let report = Report::Ready { uid: identity.uid, gid: identity.gid, warnings: Vec::new() };
+    gate.tell(&report, master.as_ref());
+    Ok(())
+}
+
+fn missing(what: &str) -> Failure {
+    Failure::own("mount", berth_sys::Errno::BADF, format!("the engine did not send {what}"))
+}

@@ -1,0 +1,74 @@
+//! Hiding parts of `/proc` and `/sys`, and making others read-only (OCI runtime specification, "Masked Paths",
+//! "Readonly Paths").
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use berth_sys::Errno;
+use berth_sys::mount::{self, attr, clone_tree};
+use rustix::fs::OFlags;
+
+use super::attach::read_only;
+use super::filesystem;
+use super::option::Options;
+use crate::error::Failure;
+use crate::path;
+
+/// Covers each path that exists: files with `/dev/null`, directories with one empty read-only tmpfs.
+pub(crate) fn hide(root: BorrowedFd<'_>, paths: &[String]) -> Result<(), Failure> {
+    let mut empty = None;
+    let mut null = None;
+    for name in paths {
+        let fail = |errno| Failure::kernel("mask", format_args!("cannot mask {name}"), errno);
+        let Some(target) = existing(root, name).map_err(fail)? else { continue };
+        if path::is_directory(target.as_fd()).map_err(fail)? {
+            let cover = clone_of(&mut empty, || {
+                let data = vec![(String::from("size"), Some(String::from("0")))];
+                let options = Options { set: attr::READ_ONLY, data, ..Options::default() };
+                filesystem::make("tmpfs", &options).map_err(|(errno, _)| errno)
+            });
+            cover.and_then(|cover| mount::attach(cover.as_fd(), target.as_fd())).map_err(fail)?;
+        } else {
+            let cover = clone_of(&mut null, || {
+                let device = path::open(root, Path::new("/dev/null"), OFlags::PATH)?;
+                clone_tree(device.as_fd(), c"", false)
+            });
+            cover.and_then(|cover| mount::attach(cover.as_fd(), target.as_fd())).map_err(fail)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes each path that exists read-only, with all that is mounted below it.
+pub(crate) fn protect(root: BorrowedFd<'_>, paths: &[String]) -> Result<(), Failure> {
+    for name in paths {
+        let protect = || {
+            let Some(target) = existing(root, name)? else { return Ok(()) };
+            let tree = clone_tree(target.as_fd(), c"", true)?;
+            read_only(tree.as_fd(), true)?;
+            mount::attach(tree.as_fd(), target.as_fd())
+        };
+        protect().map_err(|errno| Failure::kernel("mask", format_args!("cannot make {name} read-only"), errno))?;
+    }
+    Ok(())
+}
+
+fn existing(root: BorrowedFd<'_>, name: &str) -> berth_sys::Result<Option<OwnedFd>> {
+    match path::open(root, Path::new(name), OFlags::PATH) {
+        Ok(target) => Ok(Some(target)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// A clone of a mount that is made when it is first needed.
+fn clone_of(
+    first: &mut Option<OwnedFd>,
+    make: impl FnOnce() -> berth_sys::Result<OwnedFd>,
+) -> berth_sys::Result<OwnedFd> {
+    let tree = match first {
+        Some(tree) => tree,
+        None => first.insert(make()?),
+    };
+    clone_tree(tree.as_fd(), c"", false)
+}

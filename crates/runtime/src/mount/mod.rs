@@ -1,0 +1,9 @@
+//! The container's mounts: prepared by the maker where the host's rights are needed, by the init where the container's
+//! namespaces are, and attached by the init.
+
+pub(crate) mod attach;
+pub(crate) mod control;
+pub(crate) mod filesystem;
+pub(crate) mod mask;
+pub(crate) mod option;
+pub(crate) mod prepare;

@@ -1,0 +1,167 @@
+//! A bundle turned into what must be done: checked by the maker before anything exists, read by the init.
+
+use std::path::{Component, Path, PathBuf};
+
+use berth_snapshot::Rootfs;
+use berth_sys::mount::Propagation;
+use berth_sys::namespace::bit;
+use oci_spec::runtime::{Linux, Mount, Process, Spec};
+
+use crate::bundle::Bundle;
+use crate::error::{Error, Result};
+use crate::id_map::IdMaps;
+use crate::mount::option::{self, Options};
+use crate::namespace::Namespaces;
+use crate::process::ProcessPlan;
+use crate::seccomp::Program;
+
+/// Everything about one container that is decided before it exists.
+pub(crate) struct Plan<'a> {
+    pub(crate) spec: &'a Spec,
+    pub(crate) linux: &'a Linux,
+    pub(crate) process: ProcessPlan<'a>,
+    pub(crate) rootfs: Rootfs,
+    pub(crate) read_only: bool,
+    pub(crate) init: bool,
+    pub(crate) namespaces: Namespaces,
+    /// Empty without a new user namespace.
+    pub(crate) id_maps: IdMaps,
+    pub(crate) mounts: Vec<Planned>,
+}
+
+/// One mount of the specification.
+#[derive(Debug, Clone)]
+pub(crate) struct Planned {
+    pub(crate) destination: PathBuf,
+    pub(crate) kind: Kind,
+    pub(crate) options: Options,
+}
+
+/// Who makes a mount, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A tree of the host, cloned by the maker.
+    Bind(PathBuf),
+    /// `/dev` with its nodes, filled by the maker: only the host's root can make device nodes.
+    Devices,
+    /// The container's control groups, attached last.
+    Control,
+    /// A file system made by the init in the container's own namespaces.
+    Filesystem(String),
+}
+
+impl<'a> Plan<'a> {
+    /// Checks a bundle. `filter` is the compiled system-call filter.
+    pub(crate) fn of(bundle: &'a Bundle, filter: Option<&'a Program>) -> Result<Self> {
+        let missing = |field| Error::InvalidSpec { field, reason: String::from("it is missing") };
+        let spec = &bundle.spec;
+        let linux = spec.linux().as_ref().ok_or_else(|| missing("linux"))?;
+        let process = spec.process().as_ref().ok_or_else(|| missing("process"))?;
+        check_process(process)?;
+        let namespaces = Namespaces::of(linux.namespaces().as_deref().unwrap_or_default())?;
+        let id_maps = if namespaces.new & bit::USER != 0 {
+            let (users, groups) = (linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref());
+            IdMaps::of(users, groups, bundle.extension.id_range)?
+        } else {
+            IdMaps::default()
+        };
+        let mounts = spec.mounts().iter().flatten().map(|mount| planned(mount, &namespaces)).collect::<Result<_>>()?;
+        let process = ProcessPlan { process, filter, groups: &bundle.extension.groups };
+        Ok(Self {
+            spec,
+            linux,
+            process,
+            rootfs: bundle.rootfs()?,
+            read_only: spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false),
+            init: bundle.extension.init,
+            namespaces,
+            id_maps,
+            mounts,
+        })
+    }
+
+    /// Whether the container's cgroup mount, if any, shows the groups of version 1.
+    pub(crate) fn wants_control(&self) -> bool {
+        self.mounts.iter().any(|mount| mount.kind == Kind::Control)
+    }
+}
+
+/// The parts of a process that everything later relies on.
+pub(crate) fn check_process(process: &Process) -> Result<()> {
+    let invalid = |field, reason: &str| Err(Error::InvalidSpec { field, reason: reason.to_owned() });
+    let arguments = process.args().as_deref().unwrap_or_default();
+    match arguments.first() {
+        None => return invalid("process.args", "no command specified"),
+        Some(first) if first.is_empty() => return invalid("process.args", "the command is empty"),
+        _ => {}
+    }
+    let environment = process.env().as_deref().unwrap_or_default();
+    if arguments.iter().chain(environment).any(|text| text.contains('\0')) {
+        return invalid("process.args", "a NUL byte cannot be passed");
+    }
+    if !process.cwd().is_absolute() {
+        return invalid("process.cwd", "it must be an absolute path");
+    }
+    Ok(())
+}
+
+fn planned(mount: &Mount, namespaces: &Namespaces) -> Result<Planned> {
+    let mut options = option::parse(mount.options().as_deref().unwrap_or_default());
+    let kind = mount.typ().as_deref().unwrap_or("none");
+    let source = mount.source().clone().unwrap_or_default();
+    let destination = clean(mount.destination())?;
+    let kind = match kind {
+        _ if options.bind.is_some() => Kind::Bind(source),
+        "bind" => {
+            options.bind = Some(true);
+            Kind::Bind(source)
+        }
+        "tmpfs" if destination == Path::new("/dev") => Kind::Devices,
+        "cgroup" | "cgroup2" => Kind::Control,
+        // The kernel gives these to the root of the namespace they show; of the host's, the container gets a view.
+        "sysfs" if !namespaces.rules(bit::NETWORK) => host_view(&mut options, "/sys"),
+        "proc" if !namespaces.rules(bit::PID) => host_view(&mut options, "/proc"),
+        "mqueue" if !namespaces.rules(bit::IPC) => host_view(&mut options, "/dev/mqueue"),
+        other => Kind::Filesystem(other.to_owned()),
+    };
+    Ok(Planned { destination, kind, options })
+}
+
+fn host_view(options: &mut Options, path: &str) -> Kind {
+    options.bind = Some(true);
+    options.without_id_map = true;
+    options.set_recursive |= options.set;
+    options.propagation = Some((Propagation::Private, true));
+    options.data.clear();
+    Kind::Bind(PathBuf::from(path))
+}
+
+/// A destination without `.` and `..`, taken from the root.
+fn clean(destination: &Path) -> Result<PathBuf> {
+    let mut clean = PathBuf::from("/");
+    for component in destination.components() {
+        match component {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            _ => {}
+        }
+    }
+    if clean == Path::new("/") {
+        let reason = format!("{} is the container's root", destination.display());
+        return Err(Error::InvalidSpec { field: "mounts.destination", reason });
+    }
+    Ok(clean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destinations_are_cleaned() {
+        assert_eq!(clean(Path::new("a/../b/./c")).expect("clean"), Path::new("/b/c"));
+        assert!(clean(Path::new("/..")).is_err());
+    }
+}

@@ -1,0 +1,44 @@
+//! Kernel settings of the container's namespaces (`linux.sysctl`).
+
+use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
+
+use berth_sys::Errno;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+use crate::error::Failure;
+
+/// Writes each setting through a proc mount that is not covered by masks. Those of namespaces that the container
+/// shares with the host were refused long before; what the kernel refuses here is told with the setting's name.
+pub(crate) fn write(proc: BorrowedFd<'_>, settings: &HashMap<String, String>) -> Result<(), Failure> {
+    for (name, value) in settings {
+        let write = || {
+            let path = format!("sys/{}", path_of(name));
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+            let file = rustix::fs::openat2(proc, path, flags, Mode::empty(), resolve)?;
+            match rustix::io::write(&file, value.as_bytes())? {
+                written if written == value.len() => Ok(()),
+                _ => Err(Errno::INVAL),
+            }
+        };
+        write().map_err(|errno| Failure::kernel("sysctl", format_args!("cannot set {name} to {value:?}"), errno))?;
+    }
+    Ok(())
+}
+
+/// A setting's file below `/proc/sys`. Dots separate, unless the name has slashes already (`net/ipv4/conf/eth0.1/x`).
+fn path_of(name: &str) -> String {
+    if name.contains('/') { name.to_owned() } else { name.replace('.', "/") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_or_slashes_separate() {
+        assert_eq!(path_of("net.ipv4.ip_forward"), "net/ipv4/ip_forward");
+        assert_eq!(path_of("net/ipv4/conf/eth0.1/forwarding"), "net/ipv4/conf/eth0.1/forwarding");
+    }
+}
