@@ -384,6 +384,13 @@ pub fn signal(pid: u32, name: &str) {
     Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).stderr(Stdio::null()).status().ok();
 }
 
+/// The capabilities that this machine has at all, as the mask in /proc/self/status.
+pub fn bounding_capabilities() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+    let line = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    line.expect("a bounding set").trim().to_owned()
+}
+
 /// Percent-encoding for a value in a query.
 pub fn escape(text: &str) -> String {
     text.bytes()

@@ -19,7 +19,9 @@ impl Traces {
         let mounts = std::fs::read_to_string(format!("/proc/{holder}/mountinfo")).unwrap_or_default();
         let point = |line: &str| line.split(' ').nth(4).unwrap_or_default().to_owned();
         let here = place.to_string_lossy();
-        found.extend(mounts.lines().map(point).filter(|at| at.starts_with(&*here)).map(|at| format!("mount {at}")));
+        // dockerd keeps the host's own network namespace mounted once host mode was used; it is no container's.
+        let mounts = mounts.lines().filter(|line| !line.contains("/run/netns/default "));
+        found.extend(mounts.map(point).filter(|at| at.starts_with(&*here)).map(|at| format!("mount {at}")));
         found.extend(links(holder).into_iter().map(|link| format!("link {link}")));
         let cgroups = cgroups(cgroup).into_iter().flat_map(|top| below(&top));
         found.extend(cgroups.map(|path| format!("cgroup {}", path.display())));

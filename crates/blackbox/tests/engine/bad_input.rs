@@ -81,6 +81,10 @@ const LATER_THAN_20_10: &[&str] = &[
     "unknown",
     "cpuset",
     "network mode",
+    "blkio weight",
+    "pid mode",
+    "ipc mode",
+    "uts mode",
     "shm",
     "seccomp",
     "environment",
@@ -118,7 +122,9 @@ fn bodies_that_are_no_json_are_refused() {
         {
             let answer = engine.http().request("POST", path, &json, body);
             let text = String::from_utf8_lossy(body);
-            assert_eq!(answer.status, 400, "{path} {text}: {}", answer.text());
+            // 20.10 answers half an object with 500.
+            let is_refused = answer.status == 400 || engine.is_docker() && answer.status == 500;
+            assert!(is_refused, "{path} {text}: {} {}", answer.status, answer.text());
             assert!(!answer.message().is_empty(), "{path} {text}");
         }
     }
@@ -175,17 +181,9 @@ fn paths_and_versions_that_are_none_are_refused() {
     assert!(http.get("/no/such/page").message().contains("page not found"));
     http.request("DELETE", "/version", &[], b"");
     let old = http.get("/v1.11/version").expect(400);
-    assert!(
-        old.message().contains("client version 1.11 is too old. Minimum supported API version is"),
-        "{}",
-        old.text()
-    );
+    assert!(old.text().contains("client version 1.11 is too old. Minimum supported API version is"), "{}", old.text());
     let new = http.get("/v1.999/version").expect(400);
-    assert!(
-        new.message().contains("client version 1.999 is too new. Maximum supported API version is"),
-        "{}",
-        new.text()
-    );
+    assert!(new.text().contains("client version 1.999 is too new. Maximum supported API version is"), "{}", new.text());
 }
 
 #[test]
@@ -212,7 +210,7 @@ fn every_container_route_knows_nobody() {
     ] {
         let answer = engine.http().request(method, &format!("/containers/nobody/{path}"), &[], b"");
         assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text());
-        assert!(answer.message().contains("No such container: nobody"), "{method} {path}: {}", answer.text());
+        assert!(answer.text().contains("No such container: nobody"), "{method} {path}: {}", answer.text());
     }
     engine.http().delete("/containers/nobody").expect(404);
 }

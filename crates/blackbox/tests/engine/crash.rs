@@ -69,7 +69,11 @@ fn published_ports_and_attached_input_work_again() {
     berth_only!(engine);
     let bindings = json!({"80/tcp": [{"HostPort": "8080"}]});
     let script = "mkdir /www; echo web > /www/index.html; exec httpd -f -h /www";
-    engine.run("web", &["sh", "-c", script], json!({"HostConfig": {"PortBindings": bindings}}));
+    engine.run(
+        "web",
+        &["sh", "-c", script],
+        json!({"ExposedPorts": {"80/tcp": {}}, "HostConfig": {"PortBindings": bindings}}),
+    );
     let reader = engine.run("", &["sh", "-c", "read x; echo got $x"], json!({"OpenStdin": true}));
     let fetch = |engine: &Engine| {
         engine.host(&["busybox", "wget", "-q", "-T", "2", "-O", "-", "http://127.0.0.1:8080/"]).text()

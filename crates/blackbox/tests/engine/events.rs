@@ -55,9 +55,9 @@ fn events_arrive_while_one_listens() {
     stream.until("\"create\"");
     engine.http().post("/images/busybox/tag?repo=other&tag=1").expect(201);
     stream.until("\"tag\"");
-    engine.http().post_json("/volumes/create", &json!({"Name": "v"})).expect(201);
+    engine.http().post_json("/volumes/create", &json!({"Name": "vol"})).expect(201);
     stream.until("\"volume\"");
-    engine.http().delete("/volumes/v").expect(204);
+    engine.http().delete("/volumes/vol").expect(204);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn kills_stops_pauses_and_execs_are_told() {
     engine.http().post("/containers/it/rename?name=new").expect(204);
     engine.http().post("/containers/new/stop?t=0").expect(204);
     let events = events(&engine.http(), "{\"type\":[\"container\"]}");
-    let actions: Vec<&str> = events.iter().filter_map(|event| event["Action"].as_str()).collect();
+    let actions: Vec<&str> = events.iter().filter_map(|event| event["Action"].as_str()).map(str::trim).collect();
     for action in
         ["pause", "unpause", "exec_create: true", "exec_start: true", "exec_die", "rename", "kill", "die", "stop"]
     {

@@ -94,11 +94,14 @@ fn execs_end_with_their_container() {
 }
 
 #[test]
-fn privileged_gets_every_capability() {
+fn privileged_gets_every_capability_that_there_is() {
     let engine = Engine::start();
     engine.run("it", &["sleep", "60"], json!({}));
-    let mask =
-        |flags: &[&str]| engine.cli(&[&["exec"], flags, &["it", "grep", "CapEff", "/proc/self/status"]].concat()).ok();
-    assert!(mask(&[]).ends_with("00000000a80425fb"));
-    assert!(mask(&["--privileged"]).ends_with("ffffffff"));
+    let line = ["it", "grep", "CapEff", "/proc/self/status"];
+    assert!(engine.cli(&[&["exec"], &line[..]].concat()).ok().ends_with("00000000a80425fb"));
+    let bounds = berth_blackbox::engine::bounding_capabilities();
+    if engine.is_docker() && !bounds.ends_with("ffffffff") {
+        berth_blackbox::skip!("dockerd cannot run privileged where a capability is missing");
+    }
+    assert!(engine.cli(&[&["exec", "--privileged"], &line[..]].concat()).ok().ends_with(&bounds));
 }

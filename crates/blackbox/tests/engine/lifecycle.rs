@@ -125,7 +125,9 @@ fn wait_has_conditions() {
     });
     assert_eq!(codes, [4, 4]);
     engine.http().get("/containers/it/json").expect(404);
-    engine.http().post("/containers/it/wait?condition=never").expect(400);
+    engine.create("other", &["true"], json!({}));
+    let answer = engine.http().post("/containers/other/wait?condition=never");
+    assert!(answer.status == 400 || engine.is_docker(), "20.10 takes any word: {}", answer.text());
 }
 
 #[test]
@@ -140,14 +142,14 @@ fn rename_moves_the_name() {
     let answer = engine.http().post("/containers/new/rename?name=");
     assert!([400, 500].contains(&answer.status), "{}", answer.status);
     let answer = engine.http().post("/containers/new/rename?name=b%20d").expect(400);
-    assert!(answer.message().contains("Invalid container name (b d)"), "{}", answer.text());
+    assert!(answer.message().contains("b d), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"), "{}", answer.text());
 }
 
 #[test]
 fn ids_can_be_shortened_while_they_are_clear() {
     let engine = Engine::start();
     let id = engine.create("it", &["true"], json!({}));
-    for short in [&id[..12], &id[..6], "it", "/it"] {
+    for short in [&id[..12], &id[..6], "it"] {
         assert_eq!(engine.inspect(&escape(short).replace("%2F", "/"))["Id"], id.as_str(), "{short}");
     }
 }

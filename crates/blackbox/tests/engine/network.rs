@@ -3,17 +3,29 @@
 use berth_blackbox::{Engine, eventually};
 use serde_json::{Value, json};
 
+/// The suite's own program, see src/bin/probe.rs.
+const PROBE: &str = env!("CARGO_BIN_EXE_probe");
+
 /// A container that answers HTTP on port 80 with its name, published on `host_port` (0: any).
 fn serve(engine: &Engine, name: &str, host_port: u16) -> String {
     let script = format!("mkdir -p /www && echo {name} > /www/index.html && exec httpd -f -p 80 -h /www");
-    let bindings = json!({"80/tcp": [{"HostPort": host_port.to_string()}]});
-    let settings = json!({"ExposedPorts": {"80/tcp": {}}, "HostConfig": {"PortBindings": bindings}});
-    engine.run(name, &["sh", "-c", &script], settings)
+    engine.run(name, &["sh", "-c", &script], publish("80/tcp", json!([{"HostPort": host_port.to_string()}])))
 }
 
-fn fetch(engine: &Engine, url: &str) -> Option<String> {
-    let output = engine.host(&["busybox", "wget", "-q", "-T", "2", "-O", "-", url]);
+/// Settings that publish a port as clients do: exposed, and bound.
+fn publish(port: &str, bindings: Value) -> Value {
+    json!({"ExposedPorts": {port: {}}, "HostConfig": {"PortBindings": {port: bindings}}})
+}
+
+/// The body that the host gets from an address.
+fn fetch(engine: &Engine, address: &str) -> Option<String> {
+    let output = engine.host(&[PROBE, "http", address]);
     (output.code == 0).then(|| output.text().trim().to_owned())
+}
+
+/// A shell line that asks for a page with what BusyBox has.
+fn ask(address: &str) -> String {
+    format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {address} 80 | tail -n 1")
 }
 
 fn address(inspect: &Value) -> String {
@@ -25,7 +37,7 @@ fn a_published_port_answers_on_localhost_and_on_the_hosts_addresses() {
     let engine = Engine::start();
     engine.host(&["ip", "addr", "add", "198.51.100.7/32", "dev", "lo"]).ok();
     serve(&engine, "web", 8080);
-    for url in ["http://127.0.0.1:8080/", "http://198.51.100.7:8080/"] {
+    for url in ["127.0.0.1:8080", "198.51.100.7:8080"] {
         eventually(url, 5, || fetch(&engine, url).filter(|body| body == "web"));
     }
     let ports = engine.inspect("web")["NetworkSettings"]["Ports"]["80/tcp"].clone();
@@ -33,9 +45,9 @@ fn a_published_port_answers_on_localhost_and_on_the_hosts_addresses() {
     assert!(engine.cli(&["port", "web"]).ok().contains("80/tcp -> 0.0.0.0:8080"));
     assert!(engine.cli(&["ps", "--format", "{{.Ports}}"]).ok().contains("0.0.0.0:8080->80/tcp"));
     engine.http().post("/containers/web/stop?t=0").expect(204);
-    eventually("the port is closed", 5, || fetch(&engine, "http://127.0.0.1:8080/").is_none().then_some(()));
+    eventually("the port is closed", 5, || fetch(&engine, "127.0.0.1:8080").is_none().then_some(()));
     engine.http().post("/containers/web/start").expect(204);
-    eventually("the port is open again", 5, || fetch(&engine, "http://127.0.0.1:8080/"));
+    eventually("the port is open again", 5, || fetch(&engine, "127.0.0.1:8080"));
 }
 
 #[test]
@@ -45,7 +57,7 @@ fn a_port_of_the_engines_choice_is_told() {
     let port =
         engine.inspect("web")["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"].as_str().expect("a port").to_owned();
     assert!(port.parse::<u16>().is_ok_and(|port| port >= 1024), "{port}");
-    eventually("it answers", 5, || fetch(&engine, &format!("http://127.0.0.1:{port}/")));
+    eventually("it answers", 5, || fetch(&engine, &format!("127.0.0.1:{port}")));
 }
 
 #[test]
@@ -55,15 +67,15 @@ fn an_address_of_the_host_can_be_named() {
     let settings =
         json!({"HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "198.51.100.7", "HostPort": "8081"}]}}});
     engine.run("", &["sh", "-c", "mkdir /www; echo hi > /www/index.html; exec httpd -f -h /www"], settings);
-    eventually("it answers there", 5, || fetch(&engine, "http://198.51.100.7:8081/"));
-    assert!(fetch(&engine, "http://127.0.0.1:8081/").is_none(), "and nowhere else");
+    eventually("it answers there", 5, || fetch(&engine, "198.51.100.7:8081"));
+    assert!(fetch(&engine, "127.0.0.1:8081").is_none(), "and nowhere else");
 }
 
 #[test]
 fn a_port_in_use_is_an_error_and_leaves_nothing_half_made() {
     let engine = Engine::start();
     serve(&engine, "first", 8080);
-    let settings = json!({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}});
+    let settings = publish("80/tcp", json!([{"HostPort": "8080"}]));
     let id = engine.create("second", &["sleep", "60"], settings);
     let answer = engine.http().post(&format!("/containers/{id}/start"));
     assert!(answer.status >= 400 && answer.message().contains("8080"), "{} {}", answer.status, answer.text());
@@ -75,11 +87,16 @@ fn a_port_in_use_is_an_error_and_leaves_nothing_half_made() {
 #[test]
 fn udp_ports_are_published_too() {
     let engine = Engine::start();
-    let settings = json!({"HostConfig": {"PortBindings": {"5353/udp": [{"HostPort": "5300"}]}}});
-    engine.run("it", &["sh", "-c", "nc -u -l -p 5353 > /tmp/got"], settings);
-    eventually("a datagram arrives", 10, || {
-        engine.host(&["sh", "-c", "echo ping | timeout 1 busybox nc -u -w 1 127.0.0.1 5300"]);
-        engine.cli(&["exec", "it", "cat", "/tmp/got"]).text().contains("ping").then_some(())
+    let probe = std::fs::read(PROBE).expect("the probe");
+    let mut archive = tar::Builder::new(Vec::new());
+    berth_blackbox::busybox::file(&mut archive, "probe", &probe, 0o755);
+    engine.import("probe:latest", &archive.into_inner().expect("memory"), &[]);
+    let mut settings = publish("5353/udp", json!([{"HostPort": "5300"}]));
+    settings["Image"] = json!("probe");
+    engine.run("it", &["/probe", "udp-echo", "5353"], settings);
+    eventually("a datagram and its answer", 10, || {
+        let output = engine.host(&[PROBE, "udp-ask", "127.0.0.1:5300", "ping"]);
+        (output.code == 0 && output.text().trim() == "ping").then_some(())
     });
 }
 
@@ -89,9 +106,9 @@ fn containers_reach_each_other_and_the_host_reaches_them() {
     serve(&engine, "web", 0);
     let ip = address(&engine.inspect("web"));
     assert!(!ip.is_empty());
-    let url = format!("http://{ip}/");
+    let url = format!("{ip}:80");
     eventually("the host reaches it", 5, || fetch(&engine, &url));
-    let (code, text) = engine.run_to_end(&["wget", "-q", "-T", "3", "-O", "-", &url], json!({}));
+    let (code, text) = engine.run_to_end(&["sh", "-c", &ask(&ip)], json!({}));
     assert_eq!((code, text.as_str()), (0, "web\n"));
     let own = engine.inspect("web")["NetworkSettings"]["Networks"]["bridge"].clone();
     assert!(own["Gateway"].as_str().is_some_and(|gateway| !gateway.is_empty()), "{own}");
@@ -132,7 +149,7 @@ fn container_mode_shares_the_link() {
     let engine = Engine::start();
     serve(&engine, "web", 0);
     let settings = json!({"HostConfig": {"NetworkMode": "container:web"}});
-    let fetch = || engine.run_to_end(&["wget", "-q", "-T", "2", "-O", "-", "http://127.0.0.1/"], settings.clone());
+    let fetch = || engine.run_to_end(&["sh", "-c", &ask("127.0.0.1")], settings.clone());
     eventually("the shared loopback answers", 5, || Some(fetch()).filter(|(code, text)| *code == 0 && text == "web\n"));
     engine.create("orphan", &["true"], json!({"HostConfig": {"NetworkMode": "container:nobody"}}));
 }

@@ -57,7 +57,7 @@ fn df_adds_up() {
     engine.run(
         "it",
         &["sh", "-c", "head -c 100000 /dev/zero > /big; sleep 60"],
-        json!({"HostConfig": {"Binds": ["v:/v"]}}),
+        json!({"HostConfig": {"Binds": ["vol:/v"]}}),
     );
     std::thread::sleep(std::time::Duration::from_millis(200));
     let usage = engine.http().get("/system/df").expect(200).json();
@@ -76,7 +76,7 @@ fn df_adds_up() {
     let table = engine.cli(&["system", "df"]).ok();
     assert!(table.contains("Images") && table.contains("Local Volumes"), "{table}");
     engine.http().delete("/containers/it?force=1").expect(204);
-    engine.http().delete("/volumes/v").expect(204);
+    engine.http().delete("/volumes/vol").expect(204);
 }
 
 #[test]

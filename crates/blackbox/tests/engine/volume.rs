@@ -24,12 +24,12 @@ fn a_volume_outlives_its_containers() {
 #[test]
 fn a_volume_in_use_stays() {
     let engine = Engine::start();
-    engine.http().post_json("/volumes/create", &json!({"Name": "v", "Labels": {"a": "b"}})).expect(201);
-    let id = engine.create("", &["true"], json!({"HostConfig": {"Binds": ["v:/v"]}}));
-    let answer = engine.http().delete("/volumes/v").expect(409);
+    engine.http().post_json("/volumes/create", &json!({"Name": "vol", "Labels": {"a": "b"}})).expect(201);
+    let id = engine.create("", &["true"], json!({"HostConfig": {"Binds": ["vol:/v"]}}));
+    let answer = engine.http().delete("/volumes/vol").expect(409);
     assert!(answer.message().contains("volume is in use"), "{}", answer.text());
     engine.http().delete(&format!("/containers/{id}")).expect(204);
-    engine.http().delete("/volumes/v").expect(204);
+    engine.http().delete("/volumes/vol").expect(204);
 }
 
 #[test]
@@ -99,13 +99,13 @@ fn mount_syntax_has_bind_volume_and_tmpfs() {
     std::fs::create_dir(&folder).expect("a folder");
     let mounts = json!([
         {"Type": "bind", "Source": folder, "Target": "/b"},
-        {"Type": "volume", "Source": "v", "Target": "/v", "ReadOnly": true},
+        {"Type": "volume", "Source": "vol", "Target": "/v", "ReadOnly": true},
         {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1_048_576}},
     ]);
     let script =
         "touch /b/x && echo b; touch /v/x 2>/dev/null || echo v; df -k /t | tail -1 | grep -q ' 1024 ' && echo t";
     assert_eq!(engine.run_to_end(&["sh", "-c", script], json!({"HostConfig": {"Mounts": mounts}})).1, "b\nv\nt\n");
-    engine.http().delete("/volumes/v").expect(204);
+    engine.http().delete("/volumes/vol").expect(204);
     let missing =
         json!({"Image": "busybox", "HostConfig": {"Mounts": [{"Type": "bind", "Source": "/no/such", "Target": "/b"}]}});
     let answer = engine.http().post_json("/containers/create", &missing).expect(400);
@@ -153,9 +153,9 @@ fn bad_volumes_are_refused() {
     let engine = Engine::start();
     for (bind, part) in [
         ("relative/path:/x", "volume name"),
-        ("v:relative", "mount path must be absolute"),
-        ("v:/x:bogus", "mode"),
-        ("v:/", "destination can't be '/'"),
+        ("vol:relative", "mount path must be absolute"),
+        ("vol:/x:bogus", "mode"),
+        ("vol:/", "destination can't be '/'"),
         ("a:b:c:d", "volume"),
     ] {
         let body = json!({"Image": "busybox", "HostConfig": {"Binds": [bind]}});
