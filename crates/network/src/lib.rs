@@ -1,1 +1,53 @@
+//! Networks: links, addresses, published ports and the files in which a container finds them.
+//!
+//! ```text
+//! networks.rs              the noun: what exists, who is where
+//!   attach.rs detach.rs    one container joins and leaves
+//!   create.rs remove.rs    networks come and go
+//!   recover.rs watch.rs    after a crash; after somebody else changed the rules
+//! driver/                  how containers are wired (trait NetworkDriver: bridge, null)
+//! firewall/                packet rules (trait Firewall: nftables, off)
+//! netlink/                 the kernel's protocols, synchronous
+//! ipam.rs port.rs          who has which address and which port of the host
+//! relay.rs                 [::]:port of the host, for networks without IPv6
+//! resolv.rs hosts.rs       contents of /etc/resolv.conf and /etc/hosts, pure functions
+//! record.rs                what is on disk
+//! ```
+//!
+//! A record is written before the effect it describes, and removed after its undoing, so that [`Networks::recover`]
+//! finds whatever a killed daemon left. Links, rules and connections go on while no daemon runs.
+//!
+//! Names of containers on networks of a user's own are answered by the DNS server that belongs to the network; it
+//! gets its answers from [`Networks::names`].
 
+mod attach;
+pub mod cidr;
+pub mod config;
+mod create;
+mod detach;
+pub mod driver;
+mod error;
+pub mod firewall;
+mod hosts;
+pub mod ipam;
+pub mod netlink;
+mod networks;
+pub mod port;
+pub mod record;
+mod recover;
+mod relay;
+mod remove;
+mod resolv;
+mod sysctl;
+mod watch;
+
+pub use attach::{AttachRequest, Endpoint, Netns};
+pub use cidr::Cidr;
+pub use config::{AddressPool, NetworkConfig};
+pub use create::{CreateRequest, SubnetRequest};
+pub use error::{Error, Result};
+pub use hosts::{HostEntry, hosts_file};
+pub use networks::{Inspected, Networks};
+pub use port::{PortMapping, Protocol, PublishedPort};
+pub use record::{EndpointRecord, NetworkRecord, Subnet};
+pub use resolv::{HostResolver, resolv_conf};

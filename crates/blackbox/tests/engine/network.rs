@@ -64,8 +64,7 @@ fn a_port_of_the_engines_choice_is_told() {
 fn an_address_of_the_host_can_be_named() {
     let engine = Engine::start();
     engine.host(&["ip", "addr", "add", "198.51.100.7/32", "dev", "lo"]).ok();
-    let settings =
-        json!({"HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "198.51.100.7", "HostPort": "8081"}]}}});
+    let settings = publish("80/tcp", json!([{"HostIp": "198.51.100.7", "HostPort": "8081"}]));
     engine.run("", &["sh", "-c", "mkdir /www; echo hi > /www/index.html; exec httpd -f -h /www"], settings);
     eventually("it answers there", 5, || fetch(&engine, "198.51.100.7:8081"));
     assert!(fetch(&engine, "127.0.0.1:8081").is_none(), "and nowhere else");

@@ -1,0 +1,291 @@
+//! A container joins a network: address and ports are reserved, the record is written, links and rules follow. Each
+//! step that fails undoes those before it.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    net::{IpAddr, Ipv4Addr},
+    os::fd::AsFd,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use berth_kit::id;
+use berth_record::Durability;
+
+use crate::{
+    Error, Result,
+    driver::{Bridge, mac_of},
+    ipam::Unavailable,
+    networks::{Networks, Shared, State, blocking},
+    port::{Holder, PortMapping, PublishedPort},
+    record::{self, EndpointRecord, NetworkRecord, mac_text},
+};
+
+/// A container's network namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Netns {
+    /// That of a process.
+    Pid(u32),
+    /// A namespace file.
+    Path(PathBuf),
+}
+
+impl Netns {
+    fn open(&self) -> Result<File> {
+        let path = match self {
+            Self::Pid(pid) => PathBuf::from(format!("/proc/{pid}/ns/net")),
+            Self::Path(path) => path.clone(),
+        };
+        File::open(&path).map_err(|source| Error::Namespace { path, source })
+    }
+}
+
+/// A container that wants to join a network.
+#[derive(Debug, Clone)]
+pub struct AttachRequest {
+    /// Full id of the container.
+    pub container_id: String,
+    /// Its name, without a slash.
+    pub container_name: String,
+    /// Id or name of the network.
+    pub network: String,
+    /// Where its links go; not looked at for the network `host`.
+    pub netns: Netns,
+    /// Hardware address; made from the IPv4 address when `None`.
+    pub mac: Option<[u8; 6]>,
+    /// IPv4 address; the lowest free one when `None`.
+    pub ipv4: Option<Ipv4Addr>,
+    /// Ports to publish.
+    pub ports: Vec<PortMapping>,
+    /// Other names of the container on this network.
+    pub aliases: Vec<String>,
+}
+
+/// A container's place on a network, as the container sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The network's full id.
+    pub network_id: String,
+    /// The network's name.
+    pub network_name: String,
+    /// Full id of the endpoint.
+    pub endpoint_id: String,
+    /// The link's name in the container (`eth0`); empty for `host` and `none`.
+    pub ifname: String,
+    /// Hardware address as text; empty for `host` and `none`.
+    pub mac: String,
+    /// IPv4 address.
+    pub ipv4: Option<Ipv4Addr>,
+    /// Prefix length of the network in bits; 0 without an address.
+    pub prefix: u8,
+    /// The network's gateway.
+    pub gateway: Option<Ipv4Addr>,
+    /// Name servers of the network's own; empty: those of the host (see [`crate::resolv_conf`]).
+    pub dns: Vec<IpAddr>,
+    /// Ports of the host that lead to the container.
+    pub published: Vec<PublishedPort>,
+    /// Other names of the container on this network.
+    pub aliases: Vec<String>,
+}
+
+impl Networks {
+    /// Joins a container to a network.
+    ///
+    /// # Errors
+    /// What hinders it, in Docker's words where it has some; then nothing of the endpoint is left.
+    pub async fn attach(&self, request: AttachRequest) -> Result<Endpoint> {
+        let shared = Arc::clone(&self.shared);
+        let (network, mut endpoint) = blocking(move || shared.attach(&request)).await?;
+        self.shared.relay(&mut endpoint).await;
+        let attributes = [
+            ("container", endpoint.container_id.clone()),
+            ("name", network.name.clone()),
+            ("type", network.driver.clone()),
+        ];
+        let attributes = BTreeMap::from(attributes.map(|(key, value)| (key.to_owned(), value)));
+        self.shared.bus.publish("network", "connect", &network.id, attributes);
+        Ok(describe(&network, &endpoint))
+    }
+
+    /// The endpoint of a container on a network, as the container sees it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotConnected`].
+    pub fn endpoint(&self, network: &str, container_id: &str) -> Result<Endpoint> {
+        let state = self.shared.lock();
+        let network = state.resolve(network)?;
+        let found = state.endpoints.values().find(|e| e.network_id == network.id && e.container_id == container_id);
+        let endpoint = found.ok_or_else(|| Error::NotConnected {
+            container: id::short(container_id).to_owned(),
+            network: network.name.clone(),
+        })?;
+        Ok(describe(network, endpoint))
+    }
+}
+
+impl Shared {
+    fn attach(&self, request: &AttachRequest) -> Result<(NetworkRecord, EndpointRecord)> {
+        let (network, endpoint) = self.lock().reserve(request, self.config.userland_proxy)?;
+        let outcome = self.save_endpoint(&endpoint).and_then(|()| self.wire(&network, &endpoint, &request.netns));
+        match outcome {
+            Ok(()) => Ok((network, endpoint)),
+            Err(error) => {
+                let known = self.lock().endpoints.remove(&endpoint.id);
+                known.iter().for_each(|endpoint| self.forget(endpoint));
+                Err(error)
+            }
+        }
+    }
+
+    fn wire(&self, network: &NetworkRecord, endpoint: &EndpointRecord, netns: &Netns) -> Result<()> {
+        if network.driver == "host" {
+            return Ok(());
+        }
+        let namespace = netns.open()?;
+        self.prepare(network)?;
+        let driver = self.driver(network);
+        driver.join(network, endpoint, namespace.as_fd())?;
+        let rules = endpoint.port_rules();
+        if rules.is_empty() {
+            return Ok(());
+        }
+        self.change_rules(|firewall| firewall.publish(&rules)).inspect_err(|_| {
+            if let Err(error) = driver.leave(network, endpoint) {
+                tracing::warn!(%error, endpoint = endpoint.id, "links of a failed endpoint stay");
+            }
+        })
+    }
+
+    /// Gives back what an endpoint held that is out of the state already, and deletes its record.
+    pub fn forget(&self, endpoint: &EndpointRecord) {
+        self.lock().release(endpoint);
+        if let Err(error) = self.store.delete(record::ENDPOINTS, &endpoint.id, Durability::Crash) {
+            tracing::error!(%error, "endpoint record stays");
+        }
+    }
+
+    /// Starts the relays of an endpoint's IPv6 ports. One whose port cannot be had is taken off the record.
+    pub async fn relay(&self, endpoint: &mut EndpointRecord) {
+        let Some(ipv4) = endpoint.ipv4 else { return };
+        let before = endpoint.ports.len();
+        let ports = std::mem::take(&mut endpoint.ports);
+        for port in ports {
+            let target = (IpAddr::V4(ipv4), port.container_port).into();
+            if port.host_ip.is_ipv4() || self.relays.open(&port, target).await {
+                endpoint.ports.push(port);
+            } else {
+                self.lock().ports.release(&[port], &endpoint.container_id);
+            }
+        }
+        if endpoint.ports.len() != before {
+            self.lock().endpoints.insert(endpoint.id.clone(), endpoint.clone());
+            if let Err(error) = self.save_endpoint(endpoint) {
+                tracing::warn!(%error, "endpoint record keeps a port that is not relayed");
+            }
+        }
+    }
+}
+
+impl State {
+    /// Takes an address and ports, and enters the endpoint.
+    fn reserve(&mut self, request: &AttachRequest, relay: bool) -> Result<(NetworkRecord, EndpointRecord)> {
+        let network = self.resolve(&request.network)?.clone();
+        let of_container = || self.endpoints.values().filter(|e| e.container_id == request.container_id);
+        if of_container().any(|endpoint| endpoint.network_id == network.id) {
+            return Err(Error::AlreadyConnected {
+                container: request.container_name.clone(),
+                network: network.name.clone(),
+            });
+        }
+        let mut endpoint = self.draft_endpoint(request, &network);
+        if network.subnet.is_none() {
+            self.endpoints.insert(endpoint.id.clone(), endpoint.clone());
+            return Ok((network, endpoint));
+        }
+        let ipv4 = self.take_address(&network, request.ipv4)?;
+        endpoint.ipv4 = Some(ipv4);
+        endpoint.mac = request.mac.unwrap_or_else(|| mac_of(ipv4));
+        let holder = Holder::new(&request.container_id, &request.container_name);
+        match self.ports.reserve(&request.ports, network.host_binding_ip, relay, &holder) {
+            Ok(ports) => endpoint.ports = ports,
+            Err(error) => {
+                self.release(&endpoint);
+                return Err(error);
+            }
+        }
+        self.endpoints.insert(endpoint.id.clone(), endpoint.clone());
+        Ok((network, endpoint))
+    }
+
+    fn draft_endpoint(&self, request: &AttachRequest, network: &NetworkRecord) -> EndpointRecord {
+        let id = id::generate();
+        let wired: Vec<_> = self
+            .endpoints
+            .values()
+            .filter(|endpoint| endpoint.container_id == request.container_id && endpoint.ipv4.is_some())
+            .collect();
+        let is_free = |name: &String| wired.iter().all(|endpoint| endpoint.ifname != *name);
+        let ifname = (0..=wired.len()).map(|number| format!("eth{number}")).find(is_free).unwrap_or_default();
+        let has_link = network.subnet.is_some();
+        EndpointRecord {
+            version: record::VERSION,
+            network_id: network.id.clone(),
+            container_id: request.container_id.clone(),
+            container_name: request.container_name.clone(),
+            ifname: if has_link { ifname } else { String::new() },
+            host_ifname: if has_link { Bridge::host_ifname(&id) } else { String::new() },
+            id,
+            mac: [0; 6],
+            ipv4: None,
+            is_gateway: !network.internal && wired.iter().all(|endpoint| !endpoint.is_gateway),
+            aliases: request.aliases.clone(),
+            ports: Vec::new(),
+        }
+    }
+
+    fn take_address(&mut self, network: &NetworkRecord, wanted: Option<Ipv4Addr>) -> Result<Ipv4Addr> {
+        let (Some(pool), Some(subnet)) = (self.pools.get_mut(&network.id), &network.subnet) else {
+            return Err(Error::NotFound { name: network.name.clone() });
+        };
+        let outcome = match wanted {
+            Some(address) => pool.take(address).map(|()| address),
+            None => pool.take_any(),
+        };
+        outcome.map_err(|reason| match (reason, wanted) {
+            (Unavailable::Taken, Some(address)) => Error::AddressTaken { network: network.name.clone(), address },
+            (Unavailable::Outside, Some(address)) => Error::Invalid {
+                field: "IPAMConfig.IPv4Address",
+                why: format!(
+                    "no configured subnet or ip-range contain the IP address {address} (network {} is {})",
+                    network.name, subnet.subnet
+                ),
+            },
+            _ => Error::Exhausted { network: network.name.clone(), subnet: subnet.ip_range.unwrap_or(subnet.subnet) },
+        })
+    }
+
+    fn release(&mut self, endpoint: &EndpointRecord) {
+        if let (Some(pool), Some(ipv4)) = (self.pools.get_mut(&endpoint.network_id), endpoint.ipv4) {
+            pool.release(ipv4);
+        }
+        self.ports.release(&endpoint.ports, &endpoint.container_id);
+    }
+}
+
+fn describe(network: &NetworkRecord, endpoint: &EndpointRecord) -> Endpoint {
+    let subnet = network.subnet.as_ref();
+    Endpoint {
+        network_id: network.id.clone(),
+        network_name: network.name.clone(),
+        endpoint_id: endpoint.id.clone(),
+        ifname: endpoint.ifname.clone(),
+        mac: endpoint.ipv4.map(|_| mac_text(endpoint.mac)).unwrap_or_default(),
+        ipv4: endpoint.ipv4,
+        prefix: subnet.map_or(0, |subnet| subnet.subnet.prefix()),
+        gateway: subnet.map(|subnet| subnet.gateway),
+        dns: Vec::new(),
+        published: endpoint.ports.clone(),
+        aliases: endpoint.aliases.clone(),
+    }
+}

@@ -1,0 +1,62 @@
+//! What the daemon's configuration says about networks (`daemon.json`, dockerd's flags).
+
+use std::net::Ipv4Addr;
+
+use crate::cidr::Cidr;
+
+/// A range of addresses from which networks get subnets of `size` bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressPool {
+    /// The range.
+    pub base: Cidr,
+    /// Prefix length of each network's subnet, in bits.
+    pub size: u8,
+}
+
+/// Configuration of the networks. The default is what the daemon does with no configuration.
+#[derive(Debug, Clone)]
+pub struct NetworkConfig {
+    /// Link of the default bridge network (`--bridge`).
+    pub bridge_name: String,
+    /// Address and subnet of the default bridge (`--bip`).
+    pub bip: Option<(Ipv4Addr, Cidr)>,
+    /// Where networks without a subnet of their own get one (`default-address-pools`).
+    pub default_pools: Vec<AddressPool>,
+    /// Largest packet on the default bridge, in bytes (`--mtu`).
+    pub mtu: u32,
+    /// Whether the engine installs packet rules (`--iptables`).
+    pub firewall: bool,
+    /// Whether the engine turns forwarding on (`--ip-forward`).
+    pub ip_forward: bool,
+    /// Whether containers of the default bridge leave with the host's address (`--ip-masq`).
+    pub ip_masq: bool,
+    /// Whether containers of the default bridge may talk to each other (`--icc`).
+    pub icc: bool,
+    /// Whether `[::]:port` of the host is relayed to published TCP ports (`--userland-proxy`).
+    pub userland_proxy: bool,
+    /// Address that ports are published on when none is named (`--ip`).
+    pub host_binding_ip: Ipv4Addr,
+    /// Name of the nftables table.
+    pub table: String,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        let pool =
+            |a, b, prefix, size| Cidr::new(Ipv4Addr::new(a, b, 0, 0), prefix).map(|base| AddressPool { base, size });
+        let sixteens = (17..32).filter_map(|second| pool(172, second, 16, 16));
+        Self {
+            bridge_name: "berth0".to_owned(),
+            bip: None,
+            default_pools: sixteens.chain(pool(192, 168, 16, 20)).collect(),
+            mtu: 1500,
+            firewall: true,
+            ip_forward: true,
+            ip_masq: true,
+            icc: true,
+            userland_proxy: true,
+            host_binding_ip: Ipv4Addr::UNSPECIFIED,
+            table: "berth".to_owned(),
+        }
+    }
+}

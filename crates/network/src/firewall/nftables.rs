@@ -1,0 +1,185 @@
+//! The engine's rules as one nf_tables table. The rules stand in `berth.nft`; this file moves elements.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use rustix::io::Errno;
+
+use super::{BridgeRules, Desired, Firewall, PortRule};
+use crate::{
+    Error, Result,
+    netlink::{
+        Family, Refusal, Request, Socket,
+        bits::nf,
+        nft::{
+            Ruleset,
+            object::{self, Element},
+        },
+        reply,
+    },
+};
+
+/// The rule file, in nft(8)'s language.
+pub const RULES: &str = include_str!("berth.nft");
+
+/// Requests per transaction when everything is installed: with 400 elements each they fit a send buffer.
+const REQUESTS_PER_COMMIT: usize = 24;
+
+/// One nf_tables table of family inet.
+#[derive(Debug)]
+pub struct Nftables {
+    ruleset: Ruleset,
+    socket: Mutex<Socket>,
+    port: u32,
+}
+
+impl Nftables {
+    /// Reads the rule file and opens a socket in the caller's network namespace; installs nothing. The table is called
+    /// `table`, so that two engines can share a namespace.
+    ///
+    /// # Errors
+    /// [`Error::Firewall`] when the kernel has no nf_tables.
+    ///
+    /// # Panics
+    /// When the rule file, which is part of the program, cannot be read: the tests read it.
+    pub fn open(table: &str) -> Result<Self> {
+        let mut ruleset = Ruleset::parse(RULES).expect("the engine's own rule file");
+        table.clone_into(&mut ruleset.table);
+        let socket = Socket::open(Family::Netfilter).map_err(|source| Error::Firewall {
+            act: "reach",
+            table: table.to_owned(),
+            source,
+        })?;
+        let port = socket.port();
+        Ok(Self { ruleset, socket: Mutex::new(socket), port })
+    }
+
+    fn commit(&self, act: &'static str, requests: Vec<Request>) -> Result<()> {
+        let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        socket.commit(requests).map_err(|source| self.failed(act, source))
+    }
+
+    fn failed(&self, act: &'static str, source: Refusal) -> Error {
+        Error::Firewall { act, table: self.ruleset.table.clone(), source }
+    }
+
+    fn requests(&self, elements: &Elements, make: fn(&str, &str, &[Element]) -> Vec<Request>) -> Vec<Request> {
+        elements.iter().flat_map(|(set, elements)| make(&self.ruleset.table, set, elements)).collect()
+    }
+}
+
+impl Firewall for Nftables {
+    fn name(&self) -> &'static str {
+        "nftables"
+    }
+
+    fn install(&self, desired: &Desired) -> Result<()> {
+        let mut elements = Elements::new();
+        desired.bridges.iter().for_each(|bridge| bridge_elements(bridge, &mut elements));
+        port_elements(&desired.ports, &mut elements);
+        let mut requests = object::replace(&self.ruleset);
+        let mut more = self.requests(&elements, object::add_elements);
+        let rest = more.split_off(more.len().min(REQUESTS_PER_COMMIT));
+        requests.append(&mut more);
+        self.commit("install", requests)?;
+        // Thousands of ports do not fit one transaction; the rules stand already, the rest of the ports follow.
+        let mut rest = rest.into_iter().peekable();
+        while rest.peek().is_some() {
+            self.commit("install", rest.by_ref().take(REQUESTS_PER_COMMIT).collect())?;
+        }
+        Ok(())
+    }
+
+    fn open_bridge(&self, bridge: &BridgeRules) -> Result<()> {
+        let mut elements = Elements::new();
+        bridge_elements(bridge, &mut elements);
+        self.commit("add a bridge to", self.requests(&elements, object::add_elements))
+    }
+
+    fn close_bridge(&self, bridge: &BridgeRules) -> Result<()> {
+        let mut elements = Elements::new();
+        bridge_elements(bridge, &mut elements);
+        self.commit("remove a bridge from", self.requests(&elements, object::remove_elements))
+    }
+
+    fn publish(&self, ports: &[PortRule]) -> Result<()> {
+        let mut elements = Elements::new();
+        port_elements(ports, &mut elements);
+        self.commit("publish a port in", self.requests(&elements, object::add_elements))
+    }
+
+    fn withdraw(&self, ports: &[PortRule]) -> Result<()> {
+        let mut elements = Elements::new();
+        port_elements(ports, &mut elements);
+        self.commit("withdraw a port from", self.requests(&elements, object::remove_elements))
+    }
+
+    fn is_installed(&self) -> Result<bool> {
+        let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        match socket.ask(object::get_table(&self.ruleset.table), |_| Ok(())) {
+            Ok(()) => Ok(true),
+            Err(refusal) if refusal.is(Errno::NOENT) => Ok(false),
+            Err(refusal) => Err(self.failed("look for", refusal)),
+        }
+    }
+
+    fn listen(&self) -> Result<Option<Socket>> {
+        Socket::open_listening(Family::Netfilter, nf::GROUP_MASK)
+            .map(Some)
+            .map_err(|source| self.failed("watch", source))
+    }
+
+    fn concerns(&self, datagram: &[u8]) -> bool {
+        reply::messages(datagram)
+            .map_while(std::result::Result::ok)
+            .any(|message| object::is_foreign_change(&message, &self.ruleset.table, &[self.port]))
+    }
+
+    fn clear(&self) -> Result<()> {
+        let table = &self.ruleset.table;
+        self.commit("remove", vec![object::add_table(table), object::remove_table(table)])
+    }
+}
+
+/// Elements by the set they belong to.
+type Elements = BTreeMap<&'static str, Vec<Element>>;
+
+fn bridge_elements(rules: &BridgeRules, elements: &mut Elements) {
+    let mut name = [0; 16];
+    let len = rules.bridge.len().min(15);
+    name[..len].copy_from_slice(&rules.bridge.as_bytes()[..len]);
+    let pair = [name, name].concat();
+    let mut add = |set: &'static str, wanted: bool, key: &[u8]| {
+        if wanted {
+            elements.entry(set).or_default().push(Element { key: key.to_vec(), data: None });
+        }
+    };
+    add("bridges", true, &name);
+    add("hairpin", !rules.internal, &pair);
+    add("masqueraded", rules.masquerade && !rules.internal, &name);
+    add("talking", rules.talking, &pair);
+    add("internal", rules.internal, &name);
+}
+
+fn port_elements(ports: &[PortRule], elements: &mut Elements) {
+    for port in ports {
+        let mut key = Vec::with_capacity(12);
+        let mut set = "published";
+        if !port.host_ip.is_unspecified() {
+            set = "published_at";
+            key.extend_from_slice(&port.host_ip.octets());
+        }
+        key.extend_from_slice(&[port.protocol.number(), 0, 0, 0]);
+        key.extend_from_slice(&padded(port.host_port));
+        let mut data = port.target.ip().octets().to_vec();
+        data.extend_from_slice(&padded(port.target.port()));
+        elements.entry(set).or_default().push(Element { key, data: Some(data) });
+    }
+}
+
+fn padded(port: u16) -> [u8; 4] {
+    let [high, low] = port.to_be_bytes();
+    [high, low, 0, 0]
+}

@@ -1,0 +1,162 @@
+//! Numbers of the netlink protocols. Each group names the kernel header that defines it.
+
+/// `linux/netlink.h`: message flags and types.
+pub mod nl {
+    pub const REQUEST: u16 = 0x1;
+    pub const ACK: u16 = 0x4;
+    pub const DUMP: u16 = 0x300;
+    pub const REPLACE: u16 = 0x100;
+    pub const EXCL: u16 = 0x200;
+    pub const CREATE: u16 = 0x400;
+    pub const APPEND: u16 = 0x800;
+    /// The ACK leaves the request's payload out.
+    pub const CAPPED: u16 = 0x100;
+    /// The ACK carries attributes.
+    pub const ACK_TLVS: u16 = 0x200;
+    /// The dump saw a change while it ran.
+    pub const DUMP_INTR: u16 = 0x10;
+
+    pub const NOOP: u16 = 1;
+    pub const ERROR: u16 = 2;
+    pub const DONE: u16 = 3;
+    pub const OVERRUN: u16 = 4;
+
+    pub const HEADER_LEN: usize = 16;
+    pub const NESTED: u16 = 0x8000;
+    pub const TYPE_MASK: u16 = 0x3fff;
+    /// `NLMSGERR_ATTR_MSG`.
+    pub const ERROR_TEXT: u16 = 1;
+}
+
+/// `linux/rtnetlink.h`, `linux/if_link.h`, `linux/if_addr.h`, `linux/if.h`, `linux/veth.h`.
+pub mod rt {
+    pub const NEWLINK: u16 = 16;
+    pub const DELLINK: u16 = 17;
+    pub const GETLINK: u16 = 18;
+    pub const NEWADDR: u16 = 20;
+    pub const GETADDR: u16 = 22;
+    pub const NEWROUTE: u16 = 24;
+    pub const GETROUTE: u16 = 26;
+
+    pub const IFF_UP: u32 = 0x1;
+
+    pub const IFLA_ADDRESS: u16 = 1;
+    pub const IFLA_IFNAME: u16 = 3;
+    pub const IFLA_MTU: u16 = 4;
+    pub const IFLA_MASTER: u16 = 10;
+    pub const IFLA_LINKINFO: u16 = 18;
+    pub const IFLA_AF_SPEC: u16 = 26;
+    pub const IFLA_NET_NS_FD: u16 = 28;
+    pub const IFLA_INFO_KIND: u16 = 1;
+    pub const IFLA_INFO_DATA: u16 = 2;
+    pub const VETH_INFO_PEER: u16 = 1;
+    pub const IFLA_BR_FORWARD_DELAY: u16 = 1;
+    pub const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+    pub const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
+
+    pub const IFA_ADDRESS: u16 = 1;
+    pub const IFA_LOCAL: u16 = 2;
+    pub const IFA_BROADCAST: u16 = 4;
+
+    pub const RTA_DST: u16 = 1;
+    pub const RTA_OIF: u16 = 4;
+    pub const RTA_GATEWAY: u16 = 5;
+    pub const RTA_TABLE: u16 = 15;
+    pub const RT_TABLE_MAIN: u8 = 254;
+    pub const RT_TABLE_LOCAL: u8 = 255;
+    pub const RTPROT_BOOT: u8 = 3;
+    pub const RT_SCOPE_UNIVERSE: u8 = 0;
+    pub const RTN_UNICAST: u8 = 1;
+
+    pub const IFINFO_LEN: usize = 16;
+    pub const IFADDR_LEN: usize = 8;
+    pub const RTMSG_LEN: usize = 12;
+}
+
+/// `linux/netfilter/nfnetlink.h`, `linux/netfilter/nf_tables.h`, `linux/netfilter/nf_conntrack_common.h`.
+pub mod nf {
+    pub const SUBSYSTEM: u16 = 10 << 8;
+    pub const BATCH_BEGIN: u16 = 16;
+    pub const BATCH_END: u16 = 17;
+    pub const GROUP_MASK: u32 = 1 << (7 - 1);
+    pub const PROTO_INET: u8 = 1;
+    pub const PROTO_IPV4: u8 = 2;
+
+    pub const NEWTABLE: u16 = SUBSYSTEM;
+    pub const GETTABLE: u16 = SUBSYSTEM | 1;
+    pub const DELTABLE: u16 = SUBSYSTEM | 2;
+    pub const NEWCHAIN: u16 = SUBSYSTEM | 3;
+    pub const NEWRULE: u16 = SUBSYSTEM | 6;
+    pub const NEWSET: u16 = SUBSYSTEM | 9;
+    pub const NEWSETELEM: u16 = SUBSYSTEM | 12;
+    pub const DELSETELEM: u16 = SUBSYSTEM | 14;
+    pub const NEWGEN: u16 = SUBSYSTEM | 15;
+    pub const DESTROYTABLE: u16 = SUBSYSTEM | 26;
+    pub const DESTROYSETELEM: u16 = SUBSYSTEM | 30;
+
+    pub const TABLE_NAME: u16 = 1;
+    pub const CHAIN_TABLE: u16 = 1;
+    pub const CHAIN_NAME: u16 = 3;
+    pub const CHAIN_HOOK: u16 = 4;
+    pub const CHAIN_POLICY: u16 = 5;
+    pub const CHAIN_TYPE: u16 = 7;
+    pub const HOOK_NUMBER: u16 = 1;
+    pub const HOOK_PRIORITY: u16 = 2;
+    pub const RULE_TABLE: u16 = 1;
+    pub const RULE_CHAIN: u16 = 2;
+    pub const RULE_EXPRESSIONS: u16 = 4;
+    pub const SET_TABLE: u16 = 1;
+    pub const SET_NAME: u16 = 2;
+    pub const SET_FLAGS: u16 = 3;
+    pub const SET_KEY_TYPE: u16 = 4;
+    pub const SET_KEY_LEN: u16 = 5;
+    pub const SET_DATA_TYPE: u16 = 6;
+    pub const SET_DATA_LEN: u16 = 7;
+    pub const SET_ID: u16 = 10;
+    pub const SET_FLAG_MAP: u32 = 0x8;
+    pub const ELEMENTS_TABLE: u16 = 1;
+    pub const ELEMENTS_SET: u16 = 2;
+    pub const ELEMENTS_LIST: u16 = 3;
+    pub const ELEMENT_KEY: u16 = 1;
+    pub const ELEMENT_DATA: u16 = 2;
+    pub const LIST_ELEMENT: u16 = 1;
+    pub const DATA_VALUE: u16 = 1;
+    pub const DATA_VERDICT: u16 = 2;
+    pub const VERDICT_CODE: u16 = 1;
+    pub const VERDICT_CHAIN: u16 = 2;
+    pub const EXPRESSION_NAME: u16 = 1;
+    pub const EXPRESSION_DATA: u16 = 2;
+
+    /// `NF_INET_*` hooks of `linux/netfilter.h`.
+    pub const HOOK_PREROUTING: u32 = 0;
+    pub const HOOK_INPUT: u32 = 1;
+    pub const HOOK_FORWARD: u32 = 2;
+    pub const HOOK_OUTPUT: u32 = 3;
+    pub const HOOK_POSTROUTING: u32 = 4;
+
+    pub const VERDICT_DROP: i32 = 0;
+    pub const VERDICT_ACCEPT: i32 = 1;
+    pub const VERDICT_RETURN: i32 = -5;
+    pub const VERDICT_JUMP: i32 = -3;
+    pub const REGISTER_VERDICT: u32 = 0;
+    /// `NFT_REG32_00`: the first of sixteen 4-byte registers.
+    pub const REGISTER_FIRST: u32 = 8;
+
+    pub const META_PROTOCOL_FAMILY: u32 = 15;
+    pub const META_L4_PROTOCOL: u32 = 16;
+    pub const META_INPUT_NAME: u32 = 6;
+    pub const META_OUTPUT_NAME: u32 = 7;
+    pub const CMP_EQUAL: u32 = 0;
+    pub const CMP_UNEQUAL: u32 = 1;
+    pub const PAYLOAD_NETWORK: u32 = 1;
+    pub const PAYLOAD_TRANSPORT: u32 = 2;
+    pub const CT_STATE: u32 = 0;
+    pub const CT_STATUS: u32 = 2;
+    pub const CT_STATE_ESTABLISHED: u32 = 1 << 1;
+    pub const CT_STATE_RELATED: u32 = 1 << 2;
+    pub const CT_STATUS_DESTINATION_NAT: u32 = 1 << 5;
+    pub const FIB_ADDRESS_TYPE: u32 = 3;
+    pub const FIB_FLAG_DESTINATION: u32 = 1 << 1;
+    pub const LOOKUP_INVERTED: u32 = 1;
+    pub const NAT_DESTINATION: u32 = 1;
+}

@@ -1,0 +1,212 @@
+//! Links: veth pairs, bridges, and what the kernel says of a link (`rtnetlink(7)`, `struct ifinfomsg`).
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::{
+    bits::{nl, rt},
+    reply::{self, Malformed},
+    request::Request,
+    socket::{Refusal, Socket},
+};
+
+/// A link as the kernel describes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Its number in its namespace.
+    pub index: u32,
+    /// Its name, at most 15 bytes.
+    pub name: String,
+    /// `bridge`, `veth`, …; empty for physical ones.
+    pub kind: String,
+    /// The bridge it belongs to, 0 for none.
+    pub master: u32,
+    /// Whether it is up.
+    pub up: bool,
+    /// Hardware address.
+    pub mac: Vec<u8>,
+    /// Largest packet in bytes.
+    pub mtu: u32,
+}
+
+/// A veth pair: one end on a bridge of this namespace, the other inside a container's.
+#[derive(Debug)]
+pub struct VethPair<'a> {
+    /// Name of the end that stays.
+    pub name: &'a str,
+    /// Index of the bridge it joins.
+    pub bridge: u32,
+    /// Largest packet in bytes.
+    pub mtu: u32,
+    /// The other end's name.
+    pub peer_name: &'a str,
+    /// The other end's hardware address.
+    pub peer_mac: [u8; 6],
+    /// The other end's network namespace.
+    pub peer_namespace: BorrowedFd<'a>,
+}
+
+fn header(index: u32, flags: u32, change: u32) -> [u8; rt::IFINFO_LEN] {
+    let mut bytes = [0; rt::IFINFO_LEN];
+    bytes[4..8].copy_from_slice(&index.to_ne_bytes());
+    bytes[8..12].copy_from_slice(&flags.to_ne_bytes());
+    bytes[12..].copy_from_slice(&change.to_ne_bytes());
+    bytes
+}
+
+/// Makes a veth pair in one message: the near end up and on the bridge, the far end already in its namespace.
+#[must_use]
+pub fn add_veth(pair: &VethPair<'_>) -> Request {
+    let mut request = Request::new(rt::NEWLINK, nl::CREATE | nl::EXCL, &header(0, rt::IFF_UP, rt::IFF_UP));
+    request.text(rt::IFLA_IFNAME, pair.name).number(rt::IFLA_MTU, pair.mtu).number(rt::IFLA_MASTER, pair.bridge);
+    request.nest(rt::IFLA_LINKINFO, |info| {
+        info.text(rt::IFLA_INFO_KIND, "veth").nest(rt::IFLA_INFO_DATA, |data| {
+            data.nest(rt::VETH_INFO_PEER, |peer| {
+                peer.raw(&header(0, 0, 0))
+                    .text(rt::IFLA_IFNAME, pair.peer_name)
+                    .number(rt::IFLA_MTU, pair.mtu)
+                    .put(rt::IFLA_ADDRESS, &pair.peer_mac)
+                    .put(rt::IFLA_NET_NS_FD, &pair.peer_namespace.as_raw_fd().to_ne_bytes());
+            });
+        });
+    });
+    request
+}
+
+/// Makes a bridge that forwards at once (no listening delay), down.
+#[must_use]
+pub fn add_bridge(name: &str, mac: [u8; 6], mtu: u32) -> Request {
+    let mut request = Request::new(rt::NEWLINK, nl::CREATE | nl::EXCL, &header(0, 0, 0));
+    request.text(rt::IFLA_IFNAME, name).put(rt::IFLA_ADDRESS, &mac).number(rt::IFLA_MTU, mtu);
+    request.nest(rt::IFLA_LINKINFO, |info| {
+        info.text(rt::IFLA_INFO_KIND, "bridge").nest(rt::IFLA_INFO_DATA, |data| {
+            data.number(rt::IFLA_BR_FORWARD_DELAY, 0);
+        });
+    });
+    request
+}
+
+/// Brings a link up.
+#[must_use]
+pub fn up(index: u32) -> Request {
+    Request::new(rt::NEWLINK, 0, &header(index, rt::IFF_UP, rt::IFF_UP))
+}
+
+/// Keeps the kernel from giving a link an IPv6 link-local address of its own when it comes up.
+#[must_use]
+pub fn without_link_local(index: u32) -> Request {
+    let mut request = Request::new(rt::NEWLINK, 0, &header(index, 0, 0));
+    request.nest(rt::IFLA_AF_SPEC, |families| {
+        families.nest(libc::AF_INET6 as u16, |inet6| {
+            inet6.put(rt::IFLA_INET6_ADDR_GEN_MODE, &[rt::IN6_ADDR_GEN_MODE_NONE]);
+        });
+    });
+    request
+}
+
+/// Makes the link `index` a port of the bridge `bridge`.
+#[must_use]
+pub fn join_bridge(index: u32, bridge: u32) -> Request {
+    let mut request = Request::new(rt::NEWLINK, 0, &header(index, 0, 0));
+    request.number(rt::IFLA_MASTER, bridge);
+    request
+}
+
+/// Removes a link; of a veth pair, both ends.
+#[must_use]
+pub fn remove(name: &str) -> Request {
+    let mut request = Request::new(rt::DELLINK, 0, &header(0, 0, 0));
+    request.text(rt::IFLA_IFNAME, name);
+    request
+}
+
+/// The link called `name` in the socket's namespace.
+///
+/// # Errors
+/// The kernel's refusal; an absent link is `None`.
+pub fn find(socket: &mut Socket, name: &str) -> Result<Option<Link>, Refusal> {
+    let mut request = Request::new(rt::GETLINK, 0, &header(0, 0, 0));
+    request.text(rt::IFLA_IFNAME, name);
+    let mut found = None;
+    match socket.ask(request, |message| {
+        found = parse(message)?;
+        Ok(())
+    }) {
+        Err(refusal) if refusal.is(rustix::io::Errno::NODEV) => Ok(None),
+        outcome => outcome.map(|()| found),
+    }
+}
+
+/// All links of the socket's namespace.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn list(socket: &mut Socket) -> Result<Vec<Link>, Refusal> {
+    let mut links = Vec::new();
+    socket.dump(&Request::new(rt::GETLINK, 0, &header(0, 0, 0)), |message| {
+        links.extend(parse(message)?);
+        Ok(())
+    })?;
+    Ok(links)
+}
+
+fn parse(message: &reply::Message<'_>) -> Result<Option<Link>, Malformed> {
+    if message.kind != rt::NEWLINK {
+        return Ok(None);
+    }
+    let (head, body) = reply::split(message.body, rt::IFINFO_LEN, "link")?;
+    let mut link = Link {
+        index: reply::u32_of(&head[4..], "link index")?,
+        up: reply::u32_of(&head[8..], "link flags")? & rt::IFF_UP != 0,
+        ..Link::default()
+    };
+    for attribute in reply::attributes(body) {
+        let (kind, value) = attribute?;
+        match kind {
+            rt::IFLA_IFNAME => link.name = reply::text(value),
+            rt::IFLA_MASTER => link.master = reply::u32_of(value, "master")?,
+            rt::IFLA_MTU => link.mtu = reply::u32_of(value, "MTU")?,
+            rt::IFLA_ADDRESS => link.mac = value.to_vec(),
+            rt::IFLA_LINKINFO => link.kind = info_kind(value)?,
+            _ => {}
+        }
+    }
+    Ok(Some(link))
+}
+
+fn info_kind(info: &[u8]) -> Result<String, Malformed> {
+    for attribute in reply::attributes(info) {
+        let (kind, value) = attribute?;
+        if kind == rt::IFLA_INFO_KIND {
+            return Ok(reply::text(value));
+        }
+    }
+    Ok(String::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(body: &[u8]) -> reply::Message<'_> {
+        reply::Message { kind: rt::NEWLINK, flags: 0, sequence: 1, port: 0, body }
+    }
+
+    #[test]
+    fn links_of_every_cut_are_safe() {
+        let mut body = header(7, rt::IFF_UP, 0).to_vec();
+        body.extend_from_slice(&[9, 0, 3, 0]);
+        body.extend_from_slice(b"eth0\0\0\0\0");
+        body.extend_from_slice(&[16, 0, 18, 0x80, 9, 0, 1, 0]);
+        body.extend_from_slice(b"veth\0\0\0\0");
+        body.extend_from_slice(&[8, 0, 10, 0, 3, 0, 0, 0]);
+        let whole = parse(&message(&body)).unwrap().unwrap();
+        assert_eq!((whole.index, whole.name.as_str(), whole.kind.as_str(), whole.master), (7, "eth0", "veth", 3));
+        for end in 0..body.len() {
+            let _ = parse(&message(&body[..end]));
+        }
+        body[36..38].copy_from_slice(&[6, 0]);
+        let _ = parse(&message(&body));
+        let short_number = [&header(7, 0, 0)[..], &[6, 0, 10, 0, 3, 0, 0, 0]].concat();
+        assert!(parse(&message(&short_number)).is_err());
+    }
+}

@@ -1,0 +1,449 @@
+//! The noun: which networks exist and which container is where. All state is in memory beside the records; one lock
+//! guards it and is never held while the kernel works.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use berth_event::Bus;
+use berth_kit::{id, time::Timestamp};
+use berth_record::{Durability, Store};
+
+use crate::{
+    Error, Result,
+    cidr::Cidr,
+    config::NetworkConfig,
+    driver::{Bridge, NetworkDriver, Null},
+    firewall::{BridgeRules, Desired, Firewall, Nftables, Off},
+    ipam::Pool,
+    port::{Holder, Ports},
+    record::{self, EndpointRecord, NetworkRecord, Subnet},
+    relay::Relays,
+    sysctl, watch,
+};
+
+const FORWARDING: &str = "net/ipv4/ip_forward";
+
+/// All networks. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Networks {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// A network and who is on it.
+#[derive(Debug, Clone)]
+pub struct Inspected {
+    /// The network.
+    pub network: NetworkRecord,
+    /// Its endpoints, in order of their ids.
+    pub endpoints: Vec<EndpointRecord>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub config: NetworkConfig,
+    pub store: Store,
+    pub bus: Bus,
+    pub bridge: Bridge,
+    pub firewall: Box<dyn Firewall>,
+    pub relays: Relays,
+    state: Mutex<State>,
+    /// Held from reading what is wanted until the kernel has it: an installation of everything and a single change
+    /// must not pass each other.
+    firewall_gate: Mutex<()>,
+    warnings: Mutex<BTreeMap<&'static str, String>>,
+    watcher: Mutex<Option<tokio::task::AbortHandle>>,
+}
+
+/// What exists. A pool belongs to each network that has a subnet.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub networks: BTreeMap<String, NetworkRecord>,
+    pub endpoints: BTreeMap<String, EndpointRecord>,
+    pub pools: HashMap<String, Pool>,
+    pub ports: Ports,
+    /// Whether the packet rules were installed.
+    pub installed: bool,
+}
+
+impl Networks {
+    /// Reads the records, and makes the records of `bridge`, `host` and `none` where they are missing. Changes nothing
+    /// on the host, except that an existing default bridge is mended.
+    ///
+    /// # Errors
+    /// [`Error::Record`], [`Error::Link`] when the kernel has no rtnetlink, [`Error::NoPool`] when no default subnet is
+    /// free. A missing packet filter is a warning.
+    pub async fn open(config: NetworkConfig, store: Store, bus: Bus) -> Result<Self> {
+        let shared = blocking(move || Shared::open(config, store, bus)).await?;
+        let networks = Self { shared: Arc::new(shared) };
+        if let Some(handle) = watch::start(&networks.shared) {
+            *networks.shared.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
+        }
+        Ok(networks)
+    }
+
+    /// All networks, in order of their names.
+    #[must_use]
+    pub fn list(&self) -> Vec<NetworkRecord> {
+        let mut all: Vec<_> = self.shared.lock().networks.values().cloned().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// The network with this id, name, or unique beginning of an id; `default` means the default bridge.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Ambiguous`].
+    pub fn inspect(&self, id_or_name: &str) -> Result<Inspected> {
+        let state = self.shared.lock();
+        let network = state.resolve(id_or_name)?.clone();
+        let endpoints = state.endpoints.values().filter(|e| e.network_id == network.id).cloned().collect();
+        Ok(Inspected { network, endpoints })
+    }
+
+    /// Everything a container has joined.
+    #[must_use]
+    pub fn endpoints(&self, container_id: &str) -> Vec<EndpointRecord> {
+        self.shared.lock().endpoints.values().filter(|e| e.container_id == container_id).cloned().collect()
+    }
+
+    /// Names and addresses that a network's DNS server answers with: containers' names, short ids and aliases.
+    #[must_use]
+    pub fn names(&self, network_id: &str) -> Vec<(String, Ipv4Addr)> {
+        let state = self.shared.lock();
+        let on_network = state.endpoints.values().filter(|e| e.network_id == network_id);
+        let named = on_network.filter_map(|e| e.ipv4.map(|ip| (e, ip))).flat_map(|(e, ip)| {
+            let own = [e.container_name.clone(), id::short(&e.container_id).to_owned()];
+            own.into_iter().chain(e.aliases.iter().cloned()).map(move |name| (name, ip))
+        });
+        named.collect()
+    }
+
+    /// What is amiss on this host, one sentence each, for `info`.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let warnings = self.shared.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.values().cloned().collect()
+    }
+
+    /// Name of the packet filter in use, for `info`.
+    #[must_use]
+    pub fn firewall_name(&self) -> &'static str {
+        self.shared.firewall.name()
+    }
+
+    /// Removes everything that networks have put on the host: links, packet rules, changed settings. Records stay, but
+    /// for the endpoints'. For the end of a test, or of the engine on a machine.
+    ///
+    /// # Errors
+    /// The first failure; the rest is tried all the same.
+    pub async fn dismantle(&self) -> Result<()> {
+        let containers: Vec<String> = self.shared.lock().endpoints.values().map(|e| e.container_id.clone()).collect();
+        let mut outcome = Ok(());
+        for container_id in containers {
+            outcome = outcome.and(self.detach(&container_id).await);
+        }
+        let shared = Arc::clone(&self.shared);
+        outcome.and(blocking(move || shared.dismantle()).await)
+    }
+}
+
+impl Shared {
+    fn open(config: NetworkConfig, store: Store, bus: Bus) -> Result<Self> {
+        let mut warnings = BTreeMap::new();
+        let firewall: Box<dyn Firewall> = if config.firewall {
+            match Nftables::open(&config.table) {
+                Ok(firewall) => Box::new(firewall),
+                Err(error) => {
+                    warnings.insert("firewall", format!("WARNING: published ports do not work: {error}"));
+                    Box::new(Off)
+                }
+            }
+        } else {
+            Box::new(Off)
+        };
+        let mut state = State::read(&store)?;
+        state.installed = firewall.is_installed().unwrap_or(false);
+        let shared = Self {
+            config,
+            store,
+            bus,
+            bridge: Bridge::open()?,
+            firewall,
+            relays: Relays::default(),
+            state: Mutex::new(state),
+            firewall_gate: Mutex::new(()),
+            warnings: Mutex::new(warnings),
+            watcher: Mutex::new(None),
+        };
+        shared.default_networks()?;
+        Ok(shared)
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        // State changes are single assignments; a panic between two of them is mended by `recover`.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The driver that wires `network`.
+    pub fn driver(&self, network: &NetworkRecord) -> &dyn NetworkDriver {
+        match network.driver.as_str() {
+            "host" => &Null::HOST,
+            "null" => &Null::NONE,
+            _ => &self.bridge,
+        }
+    }
+
+    pub fn warn(&self, about: &'static str, sentence: String) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).insert(about, sentence);
+    }
+
+    pub fn save_network(&self, network: &NetworkRecord) -> Result<()> {
+        self.store.put(record::NETWORKS, &network.id, network, &(), Durability::Power)?;
+        Ok(())
+    }
+
+    pub fn save_endpoint(&self, endpoint: &EndpointRecord) -> Result<()> {
+        self.store.put(record::ENDPOINTS, &endpoint.id, endpoint, &(), Durability::Crash)?;
+        Ok(())
+    }
+
+    /// Makes or mends a network's links, forwarding, and the packet rules if there are none yet.
+    pub fn prepare(&self, network: &NetworkRecord) -> Result<()> {
+        if network.driver != "bridge" {
+            return Ok(());
+        }
+        if !self.lock().installed {
+            self.install()?;
+        }
+        if self.config.ip_forward && !network.internal {
+            self.forward();
+        }
+        Ok(())
+    }
+
+    /// Puts all packet rules in place anew.
+    pub fn install(&self) -> Result<()> {
+        let _gate = self.gate();
+        let desired = self.lock().desired();
+        self.firewall.install(&desired)?;
+        self.lock().installed = true;
+        Ok(())
+    }
+
+    /// Changes single packet rules; where that fails, everything is installed anew.
+    pub fn change_rules(&self, change: impl FnOnce(&dyn Firewall) -> Result<()>) -> Result<()> {
+        let outcome = {
+            let _gate = self.gate();
+            change(self.firewall.as_ref())
+        };
+        outcome.or_else(|error| {
+            tracing::info!(%error, "packet rules are installed anew");
+            self.install()
+        })
+    }
+
+    fn gate(&self) -> MutexGuard<'_, ()> {
+        self.firewall_gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Turns forwarding on and remembers what it was.
+    fn forward(&self) {
+        match sysctl::write(FORWARDING, "1") {
+            Ok(None) => {}
+            Ok(Some(former)) => {
+                if let Err(error) = self.store.put(record::SETTINGS, "ip_forward", &former, &former, Durability::Crash)
+                {
+                    tracing::warn!(%error, "the former value of net.ipv4.ip_forward is not kept");
+                }
+            }
+            Err(error) => {
+                let remedy = "containers cannot reach the network: run `sysctl -w net.ipv4.ip_forward=1`";
+                self.warn("forwarding", format!("WARNING: IPv4 forwarding is disabled: {remedy} ({error})"));
+            }
+        }
+    }
+
+    fn dismantle(&self) -> Result<()> {
+        let mut outcome = self.firewall.clear();
+        self.lock().installed = false;
+        let networks: Vec<_> = self.lock().networks.values().cloned().collect();
+        for network in networks {
+            outcome = outcome.and(self.driver(&network).remove(&network));
+        }
+        if let Some(former) = self.store.get::<String>(record::SETTINGS, "ip_forward")? {
+            outcome = outcome.and(sysctl::write(FORWARDING, &former).map(drop));
+            self.store.delete(record::SETTINGS, "ip_forward", Durability::Crash)?;
+        }
+        outcome
+    }
+
+    fn default_networks(&self) -> Result<()> {
+        for (name, driver) in [("host", "host"), ("none", "null")] {
+            if !self.lock().has_name(name) {
+                let network = self.draft(name, driver, None);
+                self.save_network(&network)?;
+                self.lock().add_network(network);
+            }
+        }
+        let existing = self.lock().networks.values().find(|network| network.name == "bridge").cloned();
+        let mut bridge = match &existing {
+            Some(network) => network.clone(),
+            None => {
+                let subnet = match self.config.bip {
+                    Some((gateway, subnet)) => plain_subnet(subnet, gateway),
+                    None => self.free_subnet(&self.config.bridge_name)?,
+                };
+                self.draft("bridge", "bridge", Some(subnet))
+            }
+        };
+        // The configuration rules the default bridge, not what an earlier daemon wrote.
+        if let Some((gateway, subnet)) = self.config.bip {
+            bridge.subnet = Some(plain_subnet(subnet, gateway));
+        }
+        self.config.bridge_name.clone_into(&mut bridge.bridge);
+        (bridge.mtu, bridge.icc, bridge.masquerade) = (self.config.mtu, self.config.icc, self.config.ip_masq);
+        bridge.host_binding_ip = self.config.host_binding_ip;
+        if existing.as_ref() != Some(&bridge) {
+            self.save_network(&bridge)?;
+            self.lock().add_network(bridge.clone());
+        }
+        if self.bridge.exists(&bridge)? {
+            self.bridge.ensure(&bridge)?;
+        }
+        Ok(())
+    }
+
+    /// A network record with the defaults of its kind.
+    pub fn draft(&self, name: &str, driver: &str, subnet: Option<Subnet>) -> NetworkRecord {
+        let is_bridge = driver == "bridge";
+        NetworkRecord {
+            version: record::VERSION,
+            id: id::generate(),
+            name: name.to_owned(),
+            driver: driver.to_owned(),
+            created: Timestamp::now(),
+            subnet,
+            bridge: String::new(),
+            mtu: self.config.mtu,
+            internal: false,
+            attachable: false,
+            icc: is_bridge,
+            masquerade: is_bridge,
+            host_binding_ip: Ipv4Addr::UNSPECIFIED,
+            options: BTreeMap::new(),
+            ipam_options: BTreeMap::new(),
+            labels: BTreeMap::new(),
+        }
+    }
+
+    /// The first subnet of the default pools that neither a network nor the host uses; `bridge` is the link that will
+    /// have it.
+    pub fn free_subnet(&self, bridge: &str) -> Result<Subnet> {
+        let mut used = self.bridge.used_subnets(bridge)?;
+        used.extend(self.lock().networks.values().filter_map(|network| Some(network.subnet.as_ref()?.subnet)));
+        let candidates = self.config.default_pools.iter().flat_map(|pool| pool.base.parts(pool.size));
+        let mut candidates = candidates.filter(|candidate| !used.iter().any(|used| used.overlaps(*candidate)));
+        let subnet = candidates.next().ok_or(Error::NoPool)?;
+        let gateway = subnet.at(u64::from(subnet.size() > 2)).ok_or(Error::NoPool)?;
+        Ok(plain_subnet(subnet, gateway))
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let watcher = self.watcher.get_mut().unwrap_or_else(PoisonError::into_inner);
+        watcher.iter().for_each(tokio::task::AbortHandle::abort);
+    }
+}
+
+impl State {
+    fn read(store: &Store) -> Result<Self> {
+        let mut state = Self::default();
+        let (networks, bad_networks) = store.summaries::<NetworkRecord>(record::NETWORKS)?;
+        let (endpoints, bad_endpoints) = store.summaries::<EndpointRecord>(record::ENDPOINTS)?;
+        for error in bad_networks.iter().chain(&bad_endpoints) {
+            tracing::error!(%error, "record left out");
+        }
+        networks.into_iter().for_each(|(_, network)| state.add_network(network));
+        for (_, endpoint) in endpoints {
+            if let (Some(pool), Some(ipv4)) = (state.pools.get_mut(&endpoint.network_id), endpoint.ipv4)
+                && pool.take(ipv4).is_err()
+            {
+                tracing::warn!(endpoint = endpoint.id, %ipv4, "address of an endpoint is outside its network, or used twice");
+            }
+            for port in &endpoint.ports {
+                state.ports.hold(port, &Holder::new(&endpoint.container_id, &endpoint.container_name));
+            }
+            state.endpoints.insert(endpoint.id.clone(), endpoint);
+        }
+        Ok(state)
+    }
+
+    /// Takes a network in, with a pool in which its gateway and auxiliary addresses are taken.
+    pub fn add_network(&mut self, network: NetworkRecord) {
+        if let Some(subnet) = &network.subnet {
+            let mut pool = Pool::new(subnet.subnet, subnet.ip_range);
+            let on_network = self.endpoints.values().filter(|endpoint| endpoint.network_id == network.id);
+            let kept = subnet.aux_addresses.values().copied().chain([subnet.gateway]);
+            for address in kept.chain(on_network.filter_map(|endpoint| endpoint.ipv4)) {
+                // An address that is kept back anyway needs no keeping.
+                let _ = pool.take(address);
+            }
+            self.pools.insert(network.id.clone(), pool);
+        }
+        self.networks.insert(network.id.clone(), network);
+    }
+
+    pub fn has_name(&self, name: &str) -> bool {
+        self.networks.values().any(|network| network.name == name)
+    }
+
+    pub fn resolve(&self, wanted: &str) -> Result<&NetworkRecord> {
+        let wanted = if wanted == "default" { "bridge" } else { wanted };
+        if let Some(network) = self.networks.get(wanted) {
+            return Ok(network);
+        }
+        if let Some(network) = self.networks.values().find(|network| network.name == wanted) {
+            return Ok(network);
+        }
+        let not_found = || Error::NotFound { name: wanted.to_owned() };
+        if !id::is_prefix(wanted) {
+            return Err(not_found());
+        }
+        let matches: Vec<_> = self.networks.values().filter(|network| network.id.starts_with(wanted)).collect();
+        match matches.as_slice() {
+            [] => Err(not_found()),
+            [one] => Ok(one),
+            many => Err(Error::Ambiguous { name: wanted.to_owned(), count: many.len() }),
+        }
+    }
+
+    fn desired(&self) -> Desired {
+        Desired {
+            bridges: self.networks.values().filter_map(bridge_rules).collect(),
+            ports: self.endpoints.values().flat_map(EndpointRecord::port_rules).collect(),
+        }
+    }
+}
+
+/// The packet rules of a network; none for `host` and `none`.
+pub(crate) fn bridge_rules(network: &NetworkRecord) -> Option<BridgeRules> {
+    (network.driver == "bridge").then(|| BridgeRules {
+        bridge: network.bridge.clone(),
+        masquerade: network.masquerade,
+        talking: network.icc,
+        internal: network.internal,
+    })
+}
+
+fn plain_subnet(subnet: Cidr, gateway: Ipv4Addr) -> Subnet {
+    Subnet { subnet, gateway, ip_range: None, aux_addresses: BTreeMap::new() }
+}
+
+/// Runs blocking work on a thread made for it.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::BrokenOff))
+}

@@ -1,0 +1,79 @@
+//! Somebody else changed the packet rules: they are installed anew at once.
+//!
+//! The kernel tells every change of nf_tables together with the socket that made it, so the engine's own changes are
+//! known apart. Waiting costs nothing: no timer runs.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    task::AbortHandle,
+};
+
+use crate::{
+    netlink::Socket,
+    networks::{Shared, blocking},
+};
+
+/// A reload of a host's firewall is many changes; they are answered together.
+const GATHER: Duration = Duration::from_millis(50);
+/// Two programs that undo each other must not take the machine with them.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Starts the watch; it ends with `shared`. `None` where there is nothing to watch.
+pub(crate) fn start(shared: &Arc<Shared>) -> Option<AbortHandle> {
+    let socket = match shared.firewall.listen() {
+        Ok(socket) => socket?,
+        Err(error) => {
+            let sentence = "WARNING: a reload of the host's firewall will not be noticed";
+            shared.warn("watch", format!("{sentence}: {error}"));
+            return None;
+        }
+    };
+    #[expect(deprecated, reason = "its successor is unsafe for types that may change descriptors; a Socket never does")]
+    let notices = AsyncFd::with_interest(socket, Interest::READABLE).ok()?;
+    Some(tokio::spawn(watch(notices, Arc::downgrade(shared))).abort_handle())
+}
+
+async fn watch(mut notices: AsyncFd<Socket>, shared: Weak<Shared>) {
+    loop {
+        let Ok(mut ready) = notices.readable_mut().await else { return };
+        let Some(shared) = shared.upgrade() else { return };
+        let concerned = drain(ready.get_inner_mut(), &shared);
+        ready.clear_ready();
+        drop(ready);
+        if !concerned {
+            continue;
+        }
+        tokio::time::sleep(GATHER).await;
+        drain(notices.get_mut(), &shared);
+        if shared.lock().installed {
+            tracing::warn!("packet rules were changed by another program; they are installed anew");
+            let again = Arc::clone(&shared);
+            if let Err(error) = blocking(move || again.install()).await {
+                tracing::error!(%error, "packet rules are not in force");
+            }
+        }
+        drop(shared);
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Reads all notices; whether one of them is about the engine's rules. Lost notices count as such.
+fn drain(socket: &mut Socket, shared: &Shared) -> bool {
+    let mut concerned = false;
+    loop {
+        match socket.try_receive() {
+            Ok(Some(datagram)) => concerned |= shared.firewall.concerns(datagram),
+            Ok(None) => return concerned,
+            Err(refusal) if refusal.is(rustix::io::Errno::NOBUFS) => concerned = true,
+            Err(refusal) => {
+                tracing::error!(%refusal, "notices of packet rules cannot be read");
+                return concerned;
+            }
+        }
+    }
+}
