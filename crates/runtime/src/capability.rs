@@ -106,7 +106,7 @@ impl Set {
     /// Docker's default for a container.
     pub fn container() -> Set {
         let names: Vec<String> = serde_json::from_str(DEFAULTS).expect("data/capabilities.json is checked by a test");
-        names.iter().filter_map(|name| number(name)).fold(Set::EMPTY, Set::with)
+        Set::from_names(&names)
     }
 
     /// All that the running kernel knows: what root of a new user namespace can have.
@@ -140,6 +140,11 @@ impl Set {
     pub fn to_oci(self) -> HashSet<Capability> {
         // Its enumeration lacks none of the table; a test holds that.
         self.names().filter_map(|name| name["CAP_".len()..].parse().ok()).collect()
+    }
+
+    /// From names, with or without prefix; unknown ones are passed over.
+    pub fn from_names(names: &[String]) -> Set {
+        names.iter().filter_map(|name| number(name)).fold(Set::EMPTY, Set::with)
     }
 
     /// From the OCI specification's type.
@@ -194,6 +199,15 @@ pub fn tweak(defaults: Set, add: &[String], drop: &[String], privileged: bool, s
         (false, false) => defaults.0 & supported.0 & !drop.set.0 | add.set.0,
     };
     Ok(Set(set))
+}
+
+/// [`tweak`] of Docker's default on this machine's kernel, as full names: what a container's specification lists.
+///
+/// The kernel's capabilities count, not berth's own: root of a container's user namespace can have them all, and
+/// what a container without one cannot have is left out when it starts.
+pub fn resolve(add: &[String], drop: &[String], privileged: bool) -> Result<Vec<String>, Error> {
+    let set = tweak(Set::container(), add, drop, privileged, Set::of_kernel())?;
+    Ok(set.names().map(str::to_owned).collect())
 }
 
 /// A process's five sets, ready for use after `clone`: applying them allocates nothing.

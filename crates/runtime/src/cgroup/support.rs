@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::Result;
 use super::file;
 use super::layout::{Controller, Layout, Version};
 
@@ -23,8 +22,8 @@ pub struct Controllers {
     pub swappiness: bool,
     /// Switching the OOM killer off (v1 only).
     pub oom_kill_disable: bool,
-    /// Relative CPU shares.
-    pub cpu_shares: bool,
+    /// Relative CPU shares: the controller is there.
+    pub cpu: bool,
     /// CPU quota and period.
     pub cpu_cfs: bool,
     /// Real-time CPU budget (v1 only).
@@ -47,9 +46,9 @@ pub struct Controllers {
     pub freezer: bool,
 }
 
-/// What the hierarchies of this machine offer.
-pub fn available() -> Result<Controllers> {
-    Ok(probe(&*Layout::get()?))
+/// What the hierarchies of this machine offer; nothing at all if none is mounted.
+pub fn available() -> Controllers {
+    Layout::get().map_or_else(|_| Controllers::none(), |layout| probe(&layout))
 }
 
 /// As [`available`], for any layout.
@@ -67,7 +66,7 @@ pub(super) fn probe(layout: &Layout) -> Controllers {
         memory_reservation: file(Controller::Memory, "memory.soft_limit_in_bytes"),
         swappiness: file(Controller::Memory, "memory.swappiness"),
         oom_kill_disable: file(Controller::Memory, "memory.oom_control"),
-        cpu_shares: file(Controller::Cpu, "cpu.shares"),
+        cpu: file(Controller::Cpu, "cpu.shares"),
         cpu_cfs: file(Controller::Cpu, "cpu.cfs_quota_us"),
         cpu_realtime: file(Controller::Cpu, "cpu.rt_runtime_us"),
         cpuset: layout.find(Controller::Cpuset).is_some(),
@@ -91,7 +90,7 @@ fn probe_v2(layout: &Layout) -> Controllers {
         memory_reservation: has(Controller::Memory),
         swappiness: false,
         oom_kill_disable: false,
-        cpu_shares: has(Controller::Cpu),
+        cpu: has(Controller::Cpu),
         cpu_cfs: has(Controller::Cpu),
         cpu_realtime: false,
         cpuset: has(Controller::Cpuset),
@@ -106,6 +105,28 @@ fn probe_v2(layout: &Layout) -> Controllers {
 }
 
 impl Controllers {
+    fn none() -> Self {
+        Controllers {
+            version: Version::V1,
+            memory: false,
+            swap: false,
+            memory_reservation: false,
+            swappiness: false,
+            oom_kill_disable: false,
+            cpu: false,
+            cpu_cfs: false,
+            cpu_realtime: false,
+            cpuset: false,
+            pids: false,
+            blkio_weight: false,
+            blkio_weight_device: false,
+            blkio_throttle: false,
+            hugetlb: false,
+            devices: false,
+            freezer: false,
+        }
+    }
+
     /// Docker's `Warnings` of `/info`, in dockerd's words and order.
     pub fn warnings(&self) -> Vec<String> {
         let v1 = self.version != Version::V2;
@@ -115,7 +136,7 @@ impl Controllers {
             (!v1 || self.oom_kill_disable, "No oom kill disable support"),
             (self.cpu_cfs, "No cpu cfs quota support"),
             (self.cpu_cfs, "No cpu cfs period support"),
-            (self.cpu_shares, "No cpu shares support"),
+            (self.cpu, "No cpu shares support"),
             (self.cpuset, "No cpuset support"),
             (!v1 || self.blkio_weight, "No blkio weight support"),
             (!v1 || self.blkio_weight_device, "No blkio weight_device support"),

@@ -22,13 +22,9 @@ pub enum Error {
         /// The index given.
         index: usize,
     },
-    /// Not JSON, or not a profile; in the words of dockerd.
-    #[error("Decoding seccomp profile failed")]
-    Decode {
-        /// Why.
-        #[source]
-        source: serde_json::Error,
-    },
+    /// Not JSON, or not a profile. The caller says whose.
+    #[error(transparent)]
+    Decode(#[from] serde_json::Error),
     /// Dockerd's text.
     #[error(
         "both 'architectures' and 'archMap' are specified in the seccomp profile, \

@@ -24,6 +24,7 @@ use libc::sock_filter;
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag};
 
 pub use error::Error;
+pub use profile::Profile;
 
 use arch::Abi;
 use rule::Ranges;

@@ -16,10 +16,25 @@ use crate::capability::{self, Set};
 /// What every container gets that is not privileged: `data/seccomp.json`.
 const DEFAULT: &str = include_str!("../../data/seccomp.json");
 
+/// A profile, checked.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    head: Head,
+    rules: Vec<Rule>,
+}
+
 /// A profile as written.
+#[derive(Deserialize)]
+struct Document {
+    #[serde(flatten)]
+    head: Head,
+    #[serde(default)]
+    syscalls: Option<Vec<DocumentRule>>,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Profile {
+struct Head {
     default_action: Option<LinuxSeccompAction>,
     default_errno_ret: Option<u32>,
     #[serde(default)]
@@ -29,8 +44,6 @@ pub struct Profile {
     flags: Option<Vec<LinuxSeccompFilterFlag>>,
     listener_path: Option<PathBuf>,
     listener_metadata: Option<String>,
-    #[serde(default)]
-    syscalls: Option<Vec<Rule>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -40,9 +53,17 @@ struct ArchMap {
     sub_architectures: Option<Vec<Arch>>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// A rule of a checked profile.
+#[derive(Debug, Clone)]
 struct Rule {
+    call: LinuxSyscall,
+    includes: Condition,
+    excludes: Condition,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DocumentRule {
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -52,15 +73,14 @@ struct Rule {
     #[serde(default)]
     args: Option<Vec<LinuxSeccompArg>>,
     #[serde(default)]
-    includes: Option<Filter>,
+    includes: Option<DocumentCondition>,
     #[serde(default)]
-    excludes: Option<Filter>,
+    excludes: Option<DocumentCondition>,
 }
 
-/// A condition under which a rule is used or not.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Filter {
+struct DocumentCondition {
     #[serde(default)]
     caps: Option<Vec<String>>,
     #[serde(default)]
@@ -68,18 +88,56 @@ struct Filter {
     min_kernel: Option<String>,
 }
 
+/// When a rule is used or not.
+#[derive(Debug, Clone, Default)]
+struct Condition {
+    caps: Vec<String>,
+    arches: Vec<String>,
+    min_kernel: Option<KernelVersion>,
+}
+
 /// A kernel's version: the first two numbers.
 pub type KernelVersion = (u32, u32);
 
-/// The default profile.
-pub fn default() -> &'static Profile {
-    static PROFILE: OnceLock<Profile> = OnceLock::new();
-    PROFILE.get_or_init(|| parse(DEFAULT).expect("data/seccomp.json is checked by a test"))
-}
+impl Profile {
+    /// The default profile.
+    pub fn builtin() -> &'static Profile {
+        static PROFILE: OnceLock<Profile> = OnceLock::new();
+        PROFILE.get_or_init(|| Profile::parse(DEFAULT).expect("data/seccomp.json is checked by a test"))
+    }
 
-/// Reads a profile: the file of `--security-opt seccomp=FILE`.
-pub fn parse(json: &str) -> Result<Profile, Error> {
-    serde_json::from_str(json).map_err(|source| Error::Decode { source })
+    /// Reads and checks a profile: the text of the file of `--security-opt seccomp=FILE`.
+    pub fn parse(json: &str) -> Result<Profile, Error> {
+        let document: Document = serde_json::from_str(json)?;
+        let listed = document.head.architectures.as_ref().is_some_and(|list| !list.is_empty());
+        if listed && document.head.arch_map.as_ref().is_some_and(|map| !map.is_empty()) {
+            return Err(Error::ArchitecturesTwice);
+        }
+        let mut rules = Vec::new();
+        for rule in document.syscalls.unwrap_or_default() {
+            rules.extend(rule.check()?);
+        }
+        if document.head.default_action.is_none() && !rules.is_empty() {
+            return Err(Error::NoDefault);
+        }
+        Ok(Profile { head: document.head, rules })
+    }
+
+    /// [`resolve`] on this machine, for capabilities by name.
+    pub fn resolve(&self, capabilities: &[String]) -> Option<LinuxSeccomp> {
+        resolve(self, Set::from_names(capabilities), native_arch(), kernel_version())
+    }
+
+    /// The interfaces filtered for: as listed, or those the map gives this machine.
+    fn architectures(&self, arch: &str) -> Option<Vec<Arch>> {
+        let Some(map) = self.head.arch_map.as_ref().filter(|map| !map.is_empty()) else {
+            return self.head.architectures.clone();
+        };
+        let native = oci_arch(arch);
+        let entry = map.iter().find(|entry| Some(entry.architecture) == native)?;
+        let below = entry.sub_architectures.iter().flatten().copied();
+        Some(std::iter::once(entry.architecture).chain(below).collect())
+    }
 }
 
 /// This machine's architecture as profiles name it, which is mostly as Go does.
@@ -102,69 +160,39 @@ pub fn kernel_version() -> KernelVersion {
 /// The rules of `profile` that hold for a container with these capabilities, on such a machine.
 ///
 /// `None`: the profile has neither a default nor rules, which switches filtering off.
-pub fn resolve(
-    profile: &Profile,
-    capabilities: Set,
-    arch: &str,
-    kernel: KernelVersion,
-) -> Result<Option<LinuxSeccomp>, Error> {
-    let rules = profile.syscalls.as_deref().unwrap_or_default();
-    let Some(default_action) = profile.default_action else {
-        return if rules.is_empty() { Ok(None) } else { Err(Error::NoDefault) };
-    };
+pub fn resolve(profile: &Profile, capabilities: Set, arch: &str, kernel: KernelVersion) -> Option<LinuxSeccomp> {
     let machine = Machine { capabilities, arch, kernel };
-    let mut syscalls = Vec::with_capacity(rules.len());
-    for rule in rules {
-        let included = rule.includes.as_ref().map_or(Ok(true), |filter| machine.meets_all(filter))?;
-        let excluded = rule.excludes.as_ref().map_or(Ok(false), |filter| machine.meets_any(filter))?;
-        if let Some(call) = rule.to_oci()?.filter(|_| included && !excluded) {
-            syscalls.push(call);
-        }
-    }
-    let mut builder = LinuxSeccompBuilder::default().default_action(default_action).syscalls(syscalls);
-    if let Some(architectures) = profile.architectures(arch)? {
+    let head = &profile.head;
+    let used = profile.rules.iter().filter(|rule| machine.uses(rule)).map(|rule| rule.call.clone());
+    let mut builder =
+        LinuxSeccompBuilder::default().default_action(head.default_action?).syscalls(used.collect::<Vec<_>>());
+    if let Some(architectures) = profile.architectures(arch) {
         builder = builder.architectures(architectures);
     }
-    if let Some(errno) = profile.default_errno_ret {
+    if let Some(errno) = head.default_errno_ret {
         builder = builder.default_errno_ret(errno);
     }
-    if let Some(flags) = &profile.flags {
+    if let Some(flags) = &head.flags {
         builder = builder.flags(flags.clone());
     }
-    if let Some(path) = &profile.listener_path {
+    if let Some(path) = &head.listener_path {
         builder = builder.listener_path(path.clone());
     }
-    if let Some(metadata) = &profile.listener_metadata {
+    if let Some(metadata) = &head.listener_metadata {
         builder = builder.listener_metadata(metadata.clone());
     }
-    Ok(Some(builder.build().expect("every field has a value or a default")))
+    Some(builder.build().expect("every field has a value or a default"))
 }
 
-impl Profile {
-    /// The interfaces filtered for: as listed, or those the map gives this machine.
-    fn architectures(&self, arch: &str) -> Result<Option<Vec<Arch>>, Error> {
-        let listed = self.architectures.as_ref().filter(|list| !list.is_empty());
-        let Some(map) = self.arch_map.as_ref().filter(|map| !map.is_empty()) else { return Ok(listed.cloned()) };
-        if listed.is_some() {
-            return Err(Error::ArchitecturesTwice);
-        }
-        let native = oci_arch(arch);
-        let entry = map.iter().find(|entry| Some(entry.architecture) == native);
-        Ok(entry.map(|entry| {
-            let below = entry.sub_architectures.iter().flatten().copied();
-            std::iter::once(entry.architecture).chain(below).collect()
-        }))
-    }
-}
-
-impl Rule {
-    fn to_oci(&self) -> Result<Option<LinuxSyscall>, Error> {
-        let mut names = self.names.clone().unwrap_or_default();
+impl DocumentRule {
+    /// `None` if it names nothing.
+    fn check(self) -> Result<Option<Rule>, Error> {
+        let mut names = self.names.unwrap_or_default();
         if !self.name.is_empty() {
             if !names.is_empty() {
                 return Err(Error::NameTwice);
             }
-            names.push(self.name.clone());
+            names.push(self.name);
         }
         if names.is_empty() {
             return Ok(None);
@@ -173,10 +201,23 @@ impl Rule {
         if let Some(errno) = self.errno_ret {
             builder = builder.errno_ret(errno);
         }
-        if let Some(args) = self.args.as_ref().filter(|args| !args.is_empty()) {
-            builder = builder.args(args.clone());
+        if let Some(args) = self.args.filter(|args| !args.is_empty()) {
+            builder = builder.args(args);
         }
-        Ok(Some(builder.build().expect("every field has a value or a default")))
+        Ok(Some(Rule {
+            call: builder.build().expect("every field has a value or a default"),
+            includes: self.includes.unwrap_or_default().check()?,
+            excludes: self.excludes.unwrap_or_default().check()?,
+        }))
+    }
+}
+
+impl DocumentCondition {
+    fn check(self) -> Result<Condition, Error> {
+        let version = self.min_kernel.filter(|version| !version.is_empty());
+        let min_kernel =
+            version.map(|version| parse_version(&version).ok_or(Error::KernelVersion { version })).transpose()?;
+        Ok(Condition { caps: self.caps.unwrap_or_default(), arches: self.arches.unwrap_or_default(), min_kernel })
     }
 }
 
@@ -188,20 +229,16 @@ struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// To be included, a rule needs one of the architectures, every capability, and the kernel.
-    fn meets_all(&self, filter: &Filter) -> Result<bool, Error> {
-        let arches = filter.arches.as_deref().unwrap_or_default();
-        let caps = filter.caps.as_deref().unwrap_or_default();
-        Ok((arches.is_empty() || self.is_one_of(arches))
-            && caps.iter().all(|name| self.has(name))
-            && self.is_new_enough(filter.min_kernel.as_deref())?.unwrap_or(true))
-    }
-
-    /// To be excluded, any of them is enough.
-    fn meets_any(&self, filter: &Filter) -> Result<bool, Error> {
-        Ok(self.is_one_of(filter.arches.as_deref().unwrap_or_default())
-            || filter.caps.iter().flatten().any(|name| self.has(name))
-            || self.is_new_enough(filter.min_kernel.as_deref())?.unwrap_or(false))
+    /// To be included, a rule needs one of the architectures, every capability, and the kernel; to be excluded, any.
+    fn uses(&self, rule: &Rule) -> bool {
+        let (includes, excludes) = (&rule.includes, &rule.excludes);
+        let included = (includes.arches.is_empty() || self.is_one_of(&includes.arches))
+            && includes.caps.iter().all(|name| self.has(name))
+            && includes.min_kernel.is_none_or(|least| self.kernel >= least);
+        let excluded = self.is_one_of(&excludes.arches)
+            || excludes.caps.iter().any(|name| self.has(name))
+            || excludes.min_kernel.is_some_and(|least| self.kernel >= least);
+        included && !excluded
     }
 
     fn is_one_of(&self, arches: &[String]) -> bool {
@@ -210,12 +247,6 @@ impl Machine<'_> {
 
     fn has(&self, name: &str) -> bool {
         capability::number(name).is_some_and(|number| self.capabilities.contains(number))
-    }
-
-    fn is_new_enough(&self, version: Option<&str>) -> Result<Option<bool>, Error> {
-        let Some(version) = version.filter(|version| !version.is_empty()) else { return Ok(None) };
-        let wanted = parse_version(version).ok_or_else(|| Error::KernelVersion { version: version.to_owned() })?;
-        Ok(Some(self.kernel >= wanted))
     }
 }
 

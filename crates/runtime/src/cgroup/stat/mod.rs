@@ -1,5 +1,6 @@
 //! What a container uses: the numbers behind Docker's `stats`, in the shape of neither cgroup version.
 
+mod document;
 mod v1;
 mod v2;
 
