@@ -1,0 +1,141 @@
+//! The supervisor's own process: one thread, one epoll set, one buffer.
+//!
+//! ```text
+//! main ─► prepare (session, standard streams) ─► Supervisor::new (log, socket, container at its gate) ─► Ready
+//!                                                    │
+//!                     ┌──────── epoll ◄──────────────┘
+//!                     ▼
+//!   dispatch: one event ─► output | input | request | end of a process | log | out of memory
+//!                     ▼
+//!   settle: finished tasks, closed clients, who has to wait for whom
+//!                     ▼
+//!   main process ended, everything read ─► exit record ─► watchers told ─► cgroup removed ─► exit
+//! ```
+//!
+//! Nothing here waits for a client, and only a log driver in blocking mode may wait for a disk.
+
+mod connection;
+mod event_loop;
+mod finish;
+mod offload;
+mod output;
+mod request;
+mod stdio;
+mod task;
+#[cfg(test)]
+mod test;
+mod watched;
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use berth_log::Mode;
+
+use self::{
+    event_loop::Supervisor,
+    offload::Offload,
+    output::{Output, Sink},
+};
+use crate::{
+    Error, Result, Settings,
+    isolation::{Isolation, process::Namespaces},
+    protocol::{self, Failure, Reply},
+};
+
+/// Supervises the container of a bundle until it has ended. Standard input is the daemon's socket, which is told
+/// [`Reply::Ready`] or [`Reply::Error`] and then serves requests like any other connection.
+///
+/// `--log-writer=<bundle>` in the place of the bundle writes that bundle's log instead (`mode=non-blocking`).
+pub fn main(bundle: &Path) -> ExitCode {
+    if let Some(bundle) = offload::writes_for(bundle) {
+        return offload::main(&bundle);
+    }
+    let daemon = match prepare() {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            eprintln!("berth supervise: {}", sentence(&error));
+            return ExitCode::from(125);
+        }
+    };
+    let outcome = Namespaces::load(bundle).and_then(|(isolation, tty)| build(bundle, Box::new(isolation), tty));
+    let mut supervisor = match outcome {
+        Ok(supervisor) => supervisor,
+        Err(failure) => {
+            refuse(&daemon, failure);
+            return ExitCode::FAILURE;
+        }
+    };
+    lower_oom_score();
+    supervisor.adopt(daemon);
+    match supervisor.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Leaves the daemon's session and signals; returns the daemon's socket, which was standard input.
+fn prepare() -> Result<OwnedFd> {
+    let fail = |act| move |errno| Error::System { act, source: std::io::Error::from(errno) };
+    // Fails only for a process that leads a group already, and then changes nothing that matters.
+    let _ = berth_sys::process::new_session();
+    let _ = berth_sys::process::set_name(c"berth-supervise");
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGPIPE] {
+        berth_sys::process::ignore_signal(signal).map_err(fail("ignore signals"))?;
+    }
+    let daemon = rustix::stdio::stdin().try_clone_to_owned();
+    let daemon = daemon.map_err(|source| Error::System { act: "keep the daemon's socket", source })?;
+    stdio::set_nonblocking(daemon.as_fd()).map_err(fail("make the daemon's socket non-blocking"))?;
+    let null = stdio::null().map_err(fail("open /dev/null"))?;
+    rustix::stdio::dup2_stdin(&null).map_err(fail("replace the standard input"))?;
+    Ok(daemon)
+}
+
+/// Makes everything a supervisor has, and the container at its gate.
+fn build(bundle: &Path, isolation: Box<dyn Isolation>, tty: bool) -> std::result::Result<Supervisor, Failure> {
+    let prepare = |error: Error| Failure::new("prepare", sentence(&error));
+    let settings = Settings::read(bundle).map_err(prepare)?;
+    let log = open_log(bundle, &settings).map_err(|error| Failure::new("log", sentence(&error)))?;
+    let mut supervisor = Supervisor::new(PathBuf::from(bundle), settings, log, isolation).map_err(prepare)?;
+    supervisor.create(tty)?;
+    Ok(supervisor)
+}
+
+fn open_log(bundle: &Path, settings: &Settings) -> Result<Output> {
+    berth_log::validate(&settings.log.driver, &settings.log.options)?;
+    let sink = match settings.log.mode()? {
+        Mode::NonBlocking { buffer_bytes } if settings.log.driver != "none" => {
+            Sink::Offload(Offload::start(bundle, buffer_bytes)?)
+        }
+        _ => Sink::Direct(berth_log::open(&settings.log, &settings.log_path, &settings.tags)?),
+    };
+    Ok(Output::new(sink))
+}
+
+/// Tells the daemon why there is no container.
+fn refuse(daemon: &OwnedFd, failure: Failure) {
+    let mut frame = Vec::new();
+    protocol::encode(&mut frame, &Reply::Error(failure));
+    // A fresh socket takes a whole frame; with the daemon gone there is nobody to tell.
+    let _ = rustix::io::write(daemon, &frame);
+}
+
+/// The kernel should kill a container before the process that records its end. Not allowed without
+/// `CAP_SYS_RESOURCE`, and not needed.
+fn lower_oom_score() {
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-998");
+}
+
+/// An error and its causes in one line.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
