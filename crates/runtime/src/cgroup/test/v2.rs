@@ -228,6 +228,67 @@ fn v2_for_real(place: &Path) {
     cgroup.remove().unwrap();
 }
 
+/// Where v2 is the machine's layout, with its controllers.
+#[test]
+fn v2_with_controllers_for_real() {
+    if !Layout::get().is_ok_and(|layout| layout.is_v2()) || !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: needs root and cgroup v2");
+        return;
+    }
+    let parent = format!("/berth-test-{}", std::process::id());
+    let path = CgroupPath::new(&parent, "c").unwrap();
+    let outcome = std::panic::catch_unwind(|| with_controllers(&path));
+    Cgroup::open(&path).and_then(|left| left.kill_all().and_then(|()| left.remove())).ok();
+    fs::remove_dir(format!("/sys/fs/cgroup{parent}")).unwrap();
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn with_controllers(path: &CgroupPath) {
+    let limits = resources(json!({
+        "memory": {"limit": 8 << 20, "swap": 8 << 20, "reservation": 4 << 20},
+        "cpu": {"shares": 512, "quota": 50_000, "period": 100_000, "cpus": "0"},
+        "pids": {"limit": 33},
+        "unified": {"memory.high": "max"},
+    }));
+    let cgroup = Cgroup::create(path, Some(&limits)).unwrap();
+    let read = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup{path}/{name}")).unwrap().trim().to_owned();
+    let expected = [("memory.max", "8388608"), ("cpu.max", "50000 100000"), ("cpu.weight", "59"), ("pids.max", "33")];
+    for (name, value) in expected {
+        assert_eq!(read(name), value, "{name}");
+    }
+    let watch = cgroup.oom_watch().unwrap().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "read go; x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done"]);
+    let mut greedy = Process(command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    cgroup.add(greedy.pid()).unwrap();
+    let stats = cgroup.stats().unwrap();
+    assert_eq!((stats.pids.current, stats.pids.limit, stats.memory.limit), (1, Some(33), Some(8 << 20)));
+    assert!(stats.memory.stats.contains_key("inactive_file"));
+    drop(greedy.0.stdin.take());
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&greedy.0.wait().unwrap()), Some(libc::SIGKILL));
+    let mut polled = [rustix::event::PollFd::new(&watch, rustix::event::PollFlags::IN)];
+    let patience = rustix::event::Timespec { tv_sec: 2, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut polled, Some(&patience)).unwrap(), 1);
+    assert_eq!(cgroup.oom_kills().unwrap(), 1);
+
+    cgroup.update(&resources(json!({"memory": {"limit": -1}, "cpu": {"quota": -1}}))).unwrap();
+    assert_eq!((read("memory.max").as_str(), read("cpu.max").as_str()), ("max", "max 100000"));
+
+    // A container that runs an init system hands controllers down; then its own group takes no process.
+    let inner = format!("/sys/fs/cgroup{path}/init.scope");
+    fs::create_dir(&inner).unwrap();
+    let (first, second) = (Process::sleeping(), Process::sleeping());
+    fs::write(format!("{inner}/cgroup.procs"), first.pid().to_string()).unwrap();
+    fs::write(format!("/sys/fs/cgroup{path}/cgroup.subtree_control"), "+memory").unwrap();
+    cgroup.add(second.pid()).unwrap();
+    assert_eq!(cgroup.pids().unwrap().len(), 2);
+    cgroup.kill_all().unwrap();
+    cgroup.remove().unwrap();
+    assert!(Cgroup::open(path).is_err());
+}
+
 #[test]
 fn v2_controllers_are_handed_down_from_the_root() {
     let fake = Fake::v2(&[]);
