@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     rc::Rc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use berth_log::Stream;
@@ -37,6 +37,9 @@ const BUFFER_BYTES: usize = 32 * 1024;
 /// Clients at the same time.
 const CLIENTS_MAX: usize = 1024;
 const BACKLOG: i32 = 128;
+/// How often, and with what pause, the count of kills is looked at after the kernel announced one.
+const OOM_LOOKS: u8 = 10;
+const OOM_PAUSE: Duration = Duration::from_millis(10);
 /// How many ended execs are remembered.
 pub(super) const REMEMBERED_EXECS: usize = 256;
 
@@ -70,6 +73,10 @@ pub(super) struct Supervisor {
     pub buffer: Box<[u8]>,
     listener: OwnedFd,
     oom: Option<OwnedFd>,
+    /// Kills that watchers were told of.
+    oom_told: u64,
+    /// The kernel announces a kill before it counts it: when to look again, and how often still.
+    oom_again: Option<(Instant, u8)>,
     /// Watched while the log service takes nothing.
     log_wait: Option<OwnedFd>,
     next_key: u32,
@@ -101,6 +108,8 @@ impl Supervisor {
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
             listener,
             oom: None,
+            oom_told: 0,
+            oom_again: None,
             log_wait: None,
             next_key: 0,
         })
@@ -230,15 +239,29 @@ impl Supervisor {
         }
     }
 
+    /// The out-of-memory killer is at work, or the cgroup has gone.
     fn note_oom(&mut self) {
         if let Some(oom) = &self.oom {
             while rustix::io::read(oom, &mut self.buffer[..]).is_ok_and(|len| len > 0) {}
         }
-        if self.isolation.oom_kills() > 0 {
+        self.oom_again = Some((Instant::now(), OOM_LOOKS));
+    }
+
+    /// Tells watchers of kills they were not told of.
+    pub fn tell_oom(&mut self) {
+        let kills = self.isolation.oom_kills();
+        if kills > self.oom_told {
+            (self.oom_told, self.oom_again) = (kills, None);
             self.tell(&Event::OomKilled);
-        } else {
-            // Not a kill but the cgroup's end, which would be reported for ever.
-            self.oom = None;
+        }
+    }
+
+    fn settle_oom(&mut self, now: Instant) {
+        if let Some((at, looks)) = self.oom_again
+            && now >= at
+        {
+            self.oom_again = (looks > 0).then(|| (now + OOM_PAUSE, looks.saturating_sub(1)));
+            self.tell_oom();
         }
     }
 
@@ -264,6 +287,7 @@ impl Supervisor {
     pub fn settle(&mut self) {
         self.settle_log();
         let now = Instant::now();
+        self.settle_oom(now);
         let log_waits = self.log.backlog().is_some();
         for task in &mut self.tasks {
             let behind = self.connections.iter().any(|it| {
@@ -317,7 +341,8 @@ impl Supervisor {
     fn timeout(&self) -> Option<Timespec> {
         let tasks = self.tasks.iter().filter_map(Task::deadline);
         let clients = self.connections.iter().filter_map(Connection::deadline);
-        let nearest = tasks.chain(clients).chain(self.finish_deadline()).min()?;
+        let nearest =
+            tasks.chain(clients).chain(self.finish_deadline()).chain(self.oom_again.map(|(at, _)| at)).min()?;
         let left = nearest.saturating_duration_since(Instant::now());
         Some(Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() })
     }

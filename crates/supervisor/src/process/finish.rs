@@ -49,6 +49,7 @@ impl Supervisor {
 
     fn finish_container(&mut self, task: &Task) {
         self.log.finish();
+        self.tell_oom();
         let record = self.exit_record(task.ended());
         // With no room for the record it still reaches whoever watches, and the status.
         let _ = record.write(&self.bundle);
