@@ -39,6 +39,7 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Engine {
     kind: Kind,
+    binary: PathBuf,
     place: TempDir,
     socket: PathBuf,
     flags: Vec<String>,
@@ -57,34 +58,51 @@ impl Engine {
     /// As [`Engine::start`], with more flags for the daemon.
     pub fn start_with(flags: &[&str]) -> Engine {
         let mut engine = Engine::start_empty(flags);
-        let rootfs = busybox::rootfs().unwrap_or_else(|why| panic!("the tests need busybox-static: {why}"));
-        engine.import("busybox:latest", &rootfs, &["CMD [\"sh\"]", "ENV PATH=/bin"]);
-        if engine.kind != Kind::Existing {
-            engine.traces = engine.look();
-        }
+        engine.import_busybox();
         engine
     }
 
     /// Starts an engine without any image.
     pub fn start_empty(flags: &[&str]) -> Engine {
         let wanted = std::env::var("BERTH_TEST_ENGINE").unwrap_or_default();
-        let place = tempfile::Builder::new().prefix("berth-test-").tempdir_in("/tmp").expect("a place for the engine");
-        let (kind, socket) = match wanted.as_str() {
-            "" | "berth" => (Kind::Berth, place.path().join("engine.sock")),
-            "dockerd" => (Kind::Docker, place.path().join("engine.sock")),
-            other => (Kind::Existing, PathBuf::from(other.trim_start_matches("unix://"))),
-        };
-        let cgroup = place.path().file_name().expect("a name").to_string_lossy().into_owned();
-        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut engine =
-            Engine { kind, place, socket, flags, holder: None, daemon: None, cgroup, traces: Traces::default() };
-        std::fs::create_dir(engine.place.path().join("config")).expect("a folder for the clients");
-        if kind != Kind::Existing {
-            engine.holder = Some(hold_namespaces());
-            engine.start_daemon();
-            engine.traces = engine.look();
+        match wanted.as_str() {
+            "" | "berth" => Engine::launch(Kind::Berth, binary(), flags),
+            "dockerd" => Engine::launch(Kind::Docker, "dockerd".into(), flags),
+            socket => Engine::existing(Path::new(socket.trim_start_matches("unix://"))),
         }
+    }
+
+    /// Starts a daemon of the given kind from the given program.
+    pub fn launch(kind: Kind, binary: PathBuf, flags: &[&str]) -> Engine {
+        let place = place();
+        let socket = place.path().join("engine.sock");
+        let mut engine = Engine::at(kind, binary, place, socket);
+        engine.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        engine.holder = Some(hold_namespaces());
+        engine.start_daemon();
+        engine.traces = engine.look();
         engine
+    }
+
+    /// An engine that runs already; nothing of it is started, stopped or checked.
+    fn existing(socket: &Path) -> Engine {
+        Engine::at(Kind::Existing, PathBuf::new(), place(), socket.to_path_buf())
+    }
+
+    fn at(kind: Kind, binary: PathBuf, place: TempDir, socket: PathBuf) -> Engine {
+        let cgroup = place.path().file_name().expect("a name").to_string_lossy().into_owned();
+        std::fs::create_dir(place.path().join("config")).expect("a folder for the clients");
+        let (flags, traces) = (Vec::new(), Traces::default());
+        Engine { kind, binary, place, socket, flags, holder: None, daemon: None, cgroup, traces }
+    }
+
+    /// Makes the image `busybox`; what it adds counts as there from the start.
+    pub fn import_busybox(&mut self) {
+        let rootfs = busybox::rootfs().unwrap_or_else(|why| panic!("the tests need busybox-static: {why}"));
+        self.import("busybox:latest", &rootfs, &["CMD [\"sh\"]", "ENV PATH=/bin"]);
+        if self.kind != Kind::Existing {
+            self.traces = self.look();
+        }
     }
 
     pub fn kind(&self) -> Kind {
@@ -125,8 +143,8 @@ impl Engine {
         assert!(self.daemon.is_none(), "the daemon runs");
         let mut command = self.inside(&["mount", "net"]);
         match self.kind {
-            Kind::Docker => command.args(["dockerd", "--log-level", "fatal"]),
-            _ => command.arg(binary()).arg("daemon"),
+            Kind::Docker => command.arg(&self.binary).args(["--log-level", "fatal"]),
+            _ => command.arg(&self.binary).arg("daemon"),
         };
         let at = |name: &str| self.place().join(name);
         let log = File::options().create(true).append(true).open(at("log")).expect("a log file");
@@ -152,7 +170,7 @@ impl Engine {
     fn wait_until_it_answers(&mut self) {
         let (http, log) = (self.http(), self.place().join("log"));
         let daemon = self.daemon.as_mut().expect("started");
-        eventually("the daemon answers", 30, || {
+        eventually("the daemon answers", 60, || {
             if let Some(status) = daemon.try_wait().expect("waiting for the daemon") {
                 panic!("the daemon ended with {status}:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
             }
@@ -362,6 +380,10 @@ pub fn binary() -> PathBuf {
     let path = test.ancestors().nth(2).expect("target/…/deps/test").join("berth");
     assert!(path.is_file(), "{} is missing: cargo build -p berth", path.display());
     path
+}
+
+fn place() -> TempDir {
+    tempfile::Builder::new().prefix("berth-test-").tempdir_in("/tmp").expect("a place for the engine")
 }
 
 /// A process that keeps a mount and a network namespace (with loopback up) until its input closes.

@@ -1,0 +1,55 @@
+//! `berth-bench`: how long things take, side by side in one run: berth, Debian's dockerd, and the machine's floor.
+//!
+//! Times vary from run to run by more than what is to be told apart, so every measurement takes the subjects in turn
+//! (A B C A B C …), reports medians, and is read as a ratio. Each daemon lives in namespaces and folders of its own.
+
+mod floor;
+mod measure;
+mod memory;
+mod report;
+mod subject;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+
+use report::Report;
+use subject::Subjects;
+
+/// Measures berth beside dockerd and the bare kernel, and prints tables in markdown.
+#[derive(Debug, Parser)]
+#[command(name = "berth-bench")]
+struct Arguments {
+    /// The berth binary to measure.
+    #[arg(long, default_value = "dist/berth")]
+    binary: PathBuf,
+    /// Where the tables go, besides standard output.
+    #[arg(long)]
+    output: Option<PathBuf>,
+    /// Rounds of each measurement of single commands.
+    #[arg(long, default_value_t = 21)]
+    rounds: usize,
+    /// Containers stored for the lists and the start-up.
+    #[arg(long, default_value_t = 1000)]
+    stored: usize,
+    /// Leave dockerd out.
+    #[arg(long)]
+    alone: bool,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let mut report = Report::new(&arguments.binary)?;
+    let subjects = Subjects::start(&arguments.binary, arguments.alone)?;
+    measure::single_commands(&subjects, arguments.rounds, &mut report)?;
+    measure::many_at_once(&subjects, &mut report)?;
+    memory::daemon_and_container(&subjects, &mut report)?;
+    measure::lists_and_start_up(subjects, arguments.stored, &mut report)?;
+    let text = report.finish();
+    print!("{text}");
+    if let Some(path) = arguments.output {
+        std::fs::write(path, text)?;
+    }
+    Ok(())
+}
