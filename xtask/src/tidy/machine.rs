@@ -31,7 +31,10 @@ pub fn check(path: &str, text: &str, own: &[String]) -> Vec<Fault> {
 /// Whether `prefix` begins a path here, and is not the middle of a longer one.
 fn stands_alone(line: &str, prefix: &str) -> bool {
     line.match_indices(prefix).any(|(at, _)| {
-        !line[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '}'))
+        !line[..at]
+            .chars()
+            .next_back()
+            .is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '}' | '>' | ')'))
     })
 }
 
