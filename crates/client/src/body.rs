@@ -81,3 +81,43 @@ impl hyper::body::Body for Body {
         }
     }
 }
+
+/// Writes chunks into a [`Body`]; a small write waits for more.
+struct Sink {
+    sender: mpsc::Sender<std::io::Result<Bytes>>,
+    buffer: Vec<u8>,
+}
+
+impl std::io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= CHUNK_BYTES {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let chunk = Bytes::from(std::mem::take(&mut self.buffer));
+        self.sender.blocking_send(Ok(chunk)).map_err(|_| std::io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Body {
+    /// Sends what `fill` writes, on a thread of its own; its error breaks the request off.
+    pub fn writer(fill: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()> + Send + 'static) -> Self {
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        std::thread::spawn(move || {
+            let mut sink = Sink { sender, buffer: Vec::with_capacity(CHUNK_BYTES) };
+            let filled = fill(&mut sink).and_then(|()| std::io::Write::flush(&mut sink));
+            if let Err(e) = filled {
+                // Nobody listens when the request is over already.
+                let _ = sink.sender.blocking_send(Err(e));
+            }
+        });
+        Self::Stream(receiver)
+    }
+}

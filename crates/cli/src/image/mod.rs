@@ -1,0 +1,31 @@
+//! Verbs of images.
+
+pub mod history;
+pub mod import;
+pub mod inspect;
+pub mod load;
+pub mod ls;
+pub mod name;
+pub mod prune;
+pub mod pull;
+pub mod rm;
+pub mod save;
+pub mod tag;
+
+use crate::grammar::{Command, Entry};
+
+/// `berth image`.
+pub static GROUP: Command = Command::group("Manage images", ENTRIES);
+
+static ENTRIES: &[Entry] = &[
+    Entry::new("history", &history::COMMAND),
+    Entry::new("import", &import::COMMAND),
+    Entry::new("inspect", &inspect::COMMAND),
+    Entry::new("load", &load::COMMAND),
+    Entry::new("ls", &ls::COMMAND).aliases(&["list"]),
+    Entry::new("prune", &prune::COMMAND),
+    Entry::new("pull", &pull::COMMAND),
+    Entry::new("rm", &rm::COMMAND).aliases(&["remove"]),
+    Entry::new("save", &save::COMMAND),
+    Entry::new("tag", &tag::COMMAND),
+];

@@ -1,0 +1,20 @@
+//! Verbs of the daemon as a whole.
+
+pub mod df;
+pub mod events;
+pub mod info;
+pub mod inspect;
+pub mod prune;
+pub mod version;
+
+use crate::grammar::{Command, Entry};
+
+/// `berth system`.
+pub static GROUP: Command = Command::group("Manage berth", ENTRIES);
+
+static ENTRIES: &[Entry] = &[
+    Entry::new("df", &df::COMMAND),
+    Entry::new("events", &events::COMMAND),
+    Entry::new("info", &info::COMMAND),
+    Entry::new("prune", &prune::COMMAND),
+];
