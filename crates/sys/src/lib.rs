@@ -5,6 +5,7 @@
 //! All of them may be called between `clone3` and `execve`. With the named init steps of `berth-runtime` this is the
 //! only place of the engine that holds `unsafe` code; each block states why it is sound.
 
+pub mod allocator;
 pub mod bpf;
 pub mod capability;
 pub mod clone;
