@@ -124,9 +124,13 @@ impl Containers {
             if let Some((source, rest)) = deepest
                 && source.is_dir()
             {
-                let fd = rustix::fs::open(&source, rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
-                    .map_err(|errno| Error::file("open", &source, errno.into()))?;
-                return Ok((Root { fd, shift: 0, live: false }, rest));
+                let fd = rustix::fs::open(
+                    &source,
+                    rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC,
+                    rustix::fs::Mode::empty(),
+                )
+                .map_err(|errno| Error::file("open", &source, errno.into()))?;
+                return Ok((Root { fd, shift: 0 }, rest));
             }
         }
         Ok((self.open_root(container).await?, absolute))
@@ -250,7 +254,8 @@ pub(crate) fn copy_tree(root: &OwnedFd, inside: &str, target: &Path) -> Result<(
         let options = TreeOptions { base: Some(".".to_owned()), ..TreeOptions::default() };
         let output = std::io::BufWriter::with_capacity(berth_archive::BUFFER_BYTES, std::fs::File::from(writer));
         let packed = pack::tree(root.as_fd(), Path::new(&place), output, &options);
-        let packed = packed.and_then(|mut output| output.flush().map_err(berth_archive::Error::from));
+        let packed =
+            packed.and_then(|mut output| output.flush().map_err(|source| berth_archive::Error::Write { source }));
         let unpacked = unpacking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         unpacked?;
         Ok(packed.map(drop)?)

@@ -1,7 +1,5 @@
 //! `attach`: the standard streams of a running container.
 
-use berth_supervisor::client::Handle;
-
 use crate::{AttachRequest, Attached, Containers, Error, LogsRequest, Result, record::Status};
 
 impl Containers {
@@ -26,7 +24,7 @@ impl Containers {
             return Ok(Attached { replay, stream: None, tty });
         }
         let stream = if container.status().is_alive() {
-            let handle = Handle::connect(&self.shared.config.bundle_dir(&container.id));
+            let handle = self.supervisor(&container.id).await?;
             Box::new(handle.attach(request.stdin, request.stdout, request.stderr).await?) as crate::Duplex
         } else {
             self.attach_early(&container, &request)
@@ -35,7 +33,11 @@ impl Containers {
     }
 
     /// A connection that begins when the container starts, before its first byte: `docker run` attaches first.
-    fn attach_early(&self, container: &std::sync::Arc<crate::containers::Container>, request: &AttachRequest) -> crate::Duplex {
+    fn attach_early(
+        &self,
+        container: &std::sync::Arc<crate::containers::Container>,
+        request: &AttachRequest,
+    ) -> crate::Duplex {
         let (near, far) = tokio::io::duplex(64 << 10);
         let wanted = crate::containers::EarlyAttach {
             stdin: request.stdin,
@@ -50,7 +52,10 @@ impl Containers {
     /// Connects those who attached before the start. Called between the supervisor's birth and the gate.
     pub(crate) async fn connect_early(&self, container: &crate::containers::Container) -> Result<()> {
         let waiting = std::mem::take(&mut *container.early_attaches());
-        let handle = Handle::connect(&self.shared.config.bundle_dir(&container.id));
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let handle = self.supervisor(&container.id).await?;
         for mut early in waiting {
             let mut live = handle.attach(early.stdin, early.stdout, early.stderr).await?;
             tokio::spawn(async move {

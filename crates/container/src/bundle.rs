@@ -1,9 +1,10 @@
 //! The bundle on disk: what the supervisor reads.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use berth_log::{ContainerTags, LogConfig};
-use berth_runtime::bundle::{Bundle, Extension};
+use berth_runtime::{Bundle, Extension, IdRange};
+use berth_supervisor::Settings;
 use oci_spec::runtime::Spec;
 
 use crate::{Containers, Error, Result, record::Record};
@@ -12,30 +13,33 @@ use crate::{Containers, Error, Result, record::Record};
 pub fn write(
     containers: &Containers,
     record: &Record,
-    spec: &Spec,
+    spec: Spec,
     dir: &Path,
     console: Option<(u16, u16)>,
 ) -> Result<()> {
     let config = &containers.shared.config;
     let rootfs = containers.shared.snapshots.rootfs(&record.id)?;
-    let settings = berth_supervisor::Settings {
-        id: record.id.clone(),
-        log: log_config(record),
-        log_path: log_path(config, record),
+    let settings = Settings {
         tags: tags(record),
         open_stdin: record.config.open_stdin.unwrap_or(false),
         stdin_once: record.config.stdin_once.unwrap_or(false),
-        tty: record.tty(),
+        size: console,
+        ..Settings::new(log_config(record), log_path(config, record))
     };
     let extension = Extension {
-        rootfs: rootfs.into(),
-        id_range: record.state.id_range.map(|range| berth_runtime::bundle::IdRange { host_base: range.host_base, len: range.len }),
+        rootfs: Some(rootfs),
+        id_range: record.state.id_range.map(|range| IdRange { host_base: range.host_base, len: range.len }),
         init: record.host.init.unwrap_or(false),
-        console_size: console,
-        supervisor: serde_json::to_value(settings).unwrap_or_default(),
+        groups: record.host.group_add.clone().unwrap_or_default(),
         ..Extension::default()
     };
-    let bundle = Bundle { dir: dir.to_owned(), spec: spec.clone(), extension };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| Error::file("make directory", dir, error))?;
+    settings.write(dir)?;
+    let bundle = Bundle { dir: dir.to_owned(), spec, extension };
     bundle.store().map_err(|error| Error::step("write the bundle", &record.id, error))
 }
 

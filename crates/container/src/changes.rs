@@ -22,7 +22,9 @@ impl Containers {
             let lowers: Vec<BorrowedFd<'_>> = lowers.iter().map(|fd| fd.as_fd()).collect();
             let found = berth_archive::changes::diff(upper.as_fd(), &lowers)?;
             let shown = found.into_iter().filter(|change| !is_engines_own(&change.path));
-            Ok(shown.map(|change| Change { path: change.path.display().to_string(), kind: change.kind as u8 }).collect())
+            Ok(shown
+                .map(|change| Change { path: change.path.display().to_string(), kind: change.kind as u8 })
+                .collect())
         })
         .await
     }
@@ -30,7 +32,16 @@ impl Containers {
 
 /// Mount targets that the engine makes; Docker leaves them out as well.
 fn is_engines_own(path: &std::path::Path) -> bool {
-    const OWN: &[&str] =
-        &["/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/dev", "/proc", "/sys", "/dev/console", "/dev/pts", "/dev/shm"];
+    const OWN: &[&str] = &[
+        "/etc/hostname",
+        "/etc/hosts",
+        "/etc/resolv.conf",
+        "/dev",
+        "/proc",
+        "/sys",
+        "/dev/console",
+        "/dev/pts",
+        "/dev/shm",
+    ];
     OWN.iter().any(|own| path == std::path::Path::new(own))
 }

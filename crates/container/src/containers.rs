@@ -94,11 +94,8 @@ pub(crate) struct Progress {
 
 impl Container {
     pub fn new(record: Record) -> Self {
-        let progress = Progress {
-            status: record.state.status,
-            exit_code: record.state.exit_code,
-            ..Progress::default()
-        };
+        let progress =
+            Progress { status: record.state.status, exit_code: record.state.exit_code, ..Progress::default() };
         Self {
             id: record.id.clone(),
             record: RwLock::new(record),

@@ -88,8 +88,7 @@ impl Containers {
         if host.network_mode.as_deref().unwrap_or("").is_empty() {
             host.network_mode = Some("default".to_owned());
         }
-        let shares_host_name =
-            host.uts_mode.as_deref() == Some("host") || host.network_mode.as_deref() == Some("host");
+        let shares_host_name = host.uts_mode.as_deref() == Some("host") || host.network_mode.as_deref() == Some("host");
         let joins = host.network_mode.as_deref().is_some_and(|mode| mode.starts_with("container:"));
         if record.config.hostname.as_deref().unwrap_or("").is_empty() && !joins {
             record.config.hostname = Some(if shares_host_name {
@@ -103,7 +102,7 @@ impl Containers {
     /// Checks that need to know the other nouns; collects warnings.
     fn check(&self, record: &mut Record) -> Result<Vec<String>> {
         self.namespaces_of(record, false)?;
-        for key in record.host.storage_opt.iter().flatten().map(|(key, _)| key) {
+        if let Some((key, _)) = record.host.storage_opt.iter().flatten().next() {
             return Err(Error::Invalid(format!("--storage-opt {key} is not supported by the storage driver overlay")));
         }
         if let Some(runtime) = record.host.runtime.as_deref().filter(|name| !matches!(*name, "" | "berth" | "runc")) {
@@ -150,11 +149,7 @@ impl Containers {
     }
 
     /// Makes volumes, snapshot, files and record; undoes all of them on failure, and hands back the reserved name.
-    async fn build(
-        &self,
-        mut record: Record,
-        image: &Image,
-    ) -> std::result::Result<Arc<Container>, (String, Error)> {
+    async fn build(&self, mut record: Record, image: &Image) -> std::result::Result<Arc<Container>, (String, Error)> {
         let outcome = self.build_steps(&mut record, image).await;
         match outcome {
             Ok(()) => Ok(self.shared.insert(record)),

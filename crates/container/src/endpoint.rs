@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use berth_network::{AttachRequest, Endpoint, PortMapping};
+use berth_network::{AttachRequest, Endpoint, Netns, PortMapping};
 use berth_spec::model::EndpointSettings;
 
 use crate::{
@@ -61,7 +61,7 @@ impl Containers {
         let invalid = |field: &str, text: &str| Error::Invalid(format!("invalid {field}: {text}"));
         let mac_text = asked.mac_address.clone().filter(|text| !text.is_empty());
         let mac = mac_text
-            .map(|text| berth_network::parse_mac(&text).ok_or_else(|| invalid("MAC address", &text)))
+            .map(|text| berth_network::record::parse_mac(&text).ok_or_else(|| invalid("MAC address", &text)))
             .transpose()?;
         let address = asked.ipam_config.and_then(|ipam| ipam.ipv4_address).filter(|text| !text.is_empty());
         let ipv4 = address.map(|text| text.parse().map_err(|_| invalid("IPv4 address", &text))).transpose()?;
@@ -69,7 +69,7 @@ impl Containers {
             container_id: record.id.clone(),
             container_name: record.name.clone(),
             network: network.to_owned(),
-            netns_pid: pid,
+            netns: Netns::Pid(pid),
             mac,
             ipv4,
             aliases: asked.aliases.unwrap_or_default(),
@@ -79,7 +79,7 @@ impl Containers {
     }
 
     async fn shown(&self, network: &str) -> EndpointSettings {
-        let id = self.shared.networks.inspect(network).map(|network| network.id).unwrap_or_default();
+        let id = self.shared.networks.inspect(network).map(|found| found.network.id).unwrap_or_default();
         EndpointSettings { network_id: Some(id), ..EndpointSettings::default() }
     }
 }
@@ -112,9 +112,9 @@ fn mappings(record: &Record) -> Result<Vec<PortMapping>> {
         for text in record.config.exposed_ports.iter().flatten() {
             let port = port::parse(text)?;
             for number in port.range {
-                let fixed = wanted.iter().any(|one: &PortMapping| {
-                    one.container_port == number && one.protocol.name() == port.protocol
-                });
+                let fixed = wanted
+                    .iter()
+                    .any(|one: &PortMapping| one.container_port == number && one.protocol.name() == port.protocol);
                 if !fixed {
                     wanted.push(mapping(number, port.protocol, None, None)?);
                 }
@@ -149,8 +149,8 @@ fn settings(endpoint: &Endpoint, asked: Option<&EndpointSettings>) -> EndpointSe
         endpoint_id: Some(endpoint.endpoint_id.clone()),
         gateway: Some(text(endpoint.gateway)),
         ip_address: Some(text(endpoint.ipv4)),
-        ip_prefix_len: Some(i64::from(endpoint.prefix_len)),
-        mac_address: Some(endpoint.mac.map(berth_network::mac_text).unwrap_or_default()),
+        ip_prefix_len: Some(i64::from(endpoint.prefix)),
+        mac_address: Some(endpoint.mac.clone()),
         ..asked.cloned().unwrap_or_default()
     }
 }

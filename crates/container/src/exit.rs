@@ -29,7 +29,7 @@ impl Containers {
             let exit = loop {
                 match watch.next().await {
                     Ok(Some(Event::Exited(exit))) => break exit,
-                    Ok(Some(Event::ExecExited { id, code })) => containers.exec_exited(&container, &id, code),
+                    Ok(Some(Event::ExecExited { id, code })) => containers.exec_exited(&container, &id, code.into()),
                     Ok(Some(Event::OomKilled)) => containers.shared.publish(&container, "oom", &[]),
                     Ok(None) | Err(_) => break containers.unseen_exit(&container),
                 }
@@ -42,11 +42,11 @@ impl Containers {
     /// The exit record on disk, or the truth that the supervisor died.
     pub(crate) fn unseen_exit(&self, container: &Container) -> ExitRecord {
         let bundle = self.shared.config.bundle_dir(&container.id);
-        ExitRecord::load(&bundle).ok().flatten().unwrap_or_else(|| ExitRecord {
+        ExitRecord::read(&bundle).ok().flatten().unwrap_or_else(|| ExitRecord {
             code: UNSEEN,
             signal: None,
             oom_killed: false,
-            at: Timestamp::now(),
+            at_ns: i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX),
             error: Some("the container's supervisor died; its processes were killed".to_owned()),
         })
     }
@@ -63,7 +63,11 @@ impl Containers {
         let removes = before.auto_remove() && !restart;
         let booked = self.shared.change(container, |record| book(record, &exit, restart, removes));
         if let Err(error) = booked {
-            tracing::error!(container = container.id, error = &error as &dyn std::error::Error, "cannot record the exit");
+            tracing::error!(
+                container = container.id,
+                error = &error as &dyn std::error::Error,
+                "cannot record the exit"
+            );
         }
         let signal_text = exit.signal.map(|signal| ("signal", signal.to_string()));
         let mut attributes = vec![("exitCode", exit.code.to_string())];
@@ -84,7 +88,11 @@ impl Containers {
     pub(crate) async fn release(&self, record: &Record) {
         self.shared.kill_processes(record);
         if let Err(error) = self.shared.networks.detach(&record.id).await {
-            tracing::warn!(container = record.id, error = &error as &dyn std::error::Error, "cannot detach the network");
+            tracing::warn!(
+                container = record.id,
+                error = &error as &dyn std::error::Error,
+                "cannot detach the network"
+            );
         }
         if let Some(range) = record.state.id_range
             && self.owns_ids(record)
@@ -164,13 +172,16 @@ fn book(record: &mut Record, exit: &ExitRecord, restart: bool, removes: bool) {
     record.state.pid = 0;
     record.state.exit_code = exit.code;
     record.state.oom_killed = exit.oom_killed;
-    record.state.finished_at = Some(exit.at);
+    record.state.finished_at = Some(ended_at(exit));
     record.state.error = exit.error.clone().unwrap_or_default();
     record.state.id_range = None;
     record.network = Attachment::default();
 }
 
-fn ran_stably(before: &Record, exit: &ExitRecord) -> bool {
-    before.state.started_at.is_some_and(|start| exit.at.duration_since(start).as_secs() >= STABLE_RUN_S)
+fn ended_at(exit: &ExitRecord) -> Timestamp {
+    Timestamp::from_nanosecond(exit.at_ns.into()).unwrap_or_else(|_| Timestamp::now())
 }
 
+fn ran_stably(before: &Record, exit: &ExitRecord) -> bool {
+    before.state.started_at.is_some_and(|start| ended_at(exit).duration_since(start).as_secs() >= STABLE_RUN_S)
+}

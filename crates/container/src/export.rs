@@ -1,6 +1,9 @@
 //! `export`: the whole root file system as an archive, mounts left out.
 
-use std::{os::fd::AsFd as _, path::{Path, PathBuf}};
+use std::{
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+};
 
 use berth_archive::pack::{self, TreeOptions};
 

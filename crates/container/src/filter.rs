@@ -9,8 +9,21 @@ use crate::{
 
 /// Keys of `ps --filter`.
 const KEYS: &[&str] = &[
-    "ancestor", "before", "expose", "exited", "health", "id", "isolation", "is-task", "label", "name", "network",
-    "publish", "since", "status", "volume",
+    "ancestor",
+    "before",
+    "expose",
+    "exited",
+    "health",
+    "id",
+    "isolation",
+    "is-task",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
 ];
 
 /// A list's filters, checked and with names resolved.
@@ -64,9 +77,7 @@ impl<'a> Matcher<'a> {
             let values = self.filters.get(key);
             values.is_empty() || values.iter().any(|value| fits(value))
         };
-        let image = |name: &str| {
-            self.ancestors.contains(&record.image_id) || record.image_ref == name
-        };
+        let image = |name: &str| self.ancestors.contains(&record.image_id) || record.image_ref == name;
         any("id", &|value| record.id.starts_with(value))
             && any("name", &|value| name_fits(&record.name, value))
             && any("status", &|value| record.state.status.as_str() == value)

@@ -191,8 +191,7 @@ impl Containers {
                 output.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
         }
-        let handle = berth_supervisor::client::Handle::connect(&self.shared.config.bundle_dir(&container.id));
-        let code = handle.exec_wait(&id).await?;
+        let code = self.exec_inspect(&id).await?.exit_code.unwrap_or(-1);
         Ok((code, String::from_utf8_lossy(&output).into_owned()))
     }
 }
@@ -218,7 +217,10 @@ mod tests {
 
     #[test]
     fn forms_of_a_check() {
-        let config = |test: &[&str]| HealthConfig { test: Some(test.iter().map(|w| (*w).to_owned()).collect()), ..HealthConfig::default() };
+        let config = |test: &[&str]| HealthConfig {
+            test: Some(test.iter().map(|w| (*w).to_owned()).collect()),
+            ..HealthConfig::default()
+        };
         assert_eq!(Check::of(&config(&["CMD-SHELL", "exit 0"]), None).unwrap().command, ["/bin/sh", "-c", "exit 0"]);
         assert_eq!(Check::of(&config(&["CMD", "true"]), None).unwrap().command, ["true"]);
         for none in [&["NONE"][..], &[], &["CMD"]] {

@@ -96,7 +96,12 @@ mod tests {
     }
 
     fn image() -> RunConfig {
-        RunConfig { entrypoint: words(&["/entry"]), cmd: words(&["serve"]), env: words(&["A=1", "B=2"]), ..RunConfig::default() }
+        RunConfig {
+            entrypoint: words(&["/entry"]),
+            cmd: words(&["serve"]),
+            env: words(&["A=1", "B=2"]),
+            ..RunConfig::default()
+        }
     }
 
     #[test]

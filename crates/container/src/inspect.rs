@@ -110,7 +110,8 @@ fn state(record: &Record, container: &Container) -> ContainerState {
 /// The mounts as users see them.
 pub(crate) fn mounts(record: &Record) -> Vec<MountPoint> {
     let tmpfs_by_flag = |destination: &str| record.host.tmpfs.as_ref().is_some_and(|all| all.contains_key(destination));
-    let shown = record.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs || !tmpfs_by_flag(&mount.destination));
+    let shown =
+        record.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs || !tmpfs_by_flag(&mount.destination));
     shown
         .map(|mount| MountPoint {
             typ: Some(mount.kind.as_str().to_owned()),

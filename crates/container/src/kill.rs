@@ -2,16 +2,43 @@
 
 use std::sync::Arc;
 
-use berth_supervisor::client::Handle;
-
 use crate::{Containers, Error, Result, containers::Container, record::Status};
 
 /// Signal names as `kill -l` gives them (signal(7)), for x86_64 and arm64.
 const SIGNALS: &[(&str, i32)] = &[
-    ("HUP", 1), ("INT", 2), ("QUIT", 3), ("ILL", 4), ("TRAP", 5), ("ABRT", 6), ("IOT", 6), ("BUS", 7), ("FPE", 8),
-    ("KILL", 9), ("USR1", 10), ("SEGV", 11), ("USR2", 12), ("PIPE", 13), ("ALRM", 14), ("TERM", 15), ("STKFLT", 16),
-    ("CHLD", 17), ("CLD", 17), ("CONT", 18), ("STOP", 19), ("TSTP", 20), ("TTIN", 21), ("TTOU", 22), ("URG", 23),
-    ("XCPU", 24), ("XFSZ", 25), ("VTALRM", 26), ("PROF", 27), ("WINCH", 28), ("IO", 29), ("POLL", 29), ("PWR", 30),
+    ("HUP", 1),
+    ("INT", 2),
+    ("QUIT", 3),
+    ("ILL", 4),
+    ("TRAP", 5),
+    ("ABRT", 6),
+    ("IOT", 6),
+    ("BUS", 7),
+    ("FPE", 8),
+    ("KILL", 9),
+    ("USR1", 10),
+    ("SEGV", 11),
+    ("USR2", 12),
+    ("PIPE", 13),
+    ("ALRM", 14),
+    ("TERM", 15),
+    ("STKFLT", 16),
+    ("CHLD", 17),
+    ("CLD", 17),
+    ("CONT", 18),
+    ("STOP", 19),
+    ("TSTP", 20),
+    ("TTIN", 21),
+    ("TTOU", 22),
+    ("URG", 23),
+    ("XCPU", 24),
+    ("XFSZ", 25),
+    ("VTALRM", 26),
+    ("PROF", 27),
+    ("WINCH", 28),
+    ("IO", 29),
+    ("POLL", 29),
+    ("PWR", 30),
     ("SYS", 31),
 ];
 /// SIGKILL.
@@ -53,7 +80,10 @@ impl Containers {
         let number = signal.filter(|text| !text.is_empty()).map_or(Ok(KILL), signal_number)?;
         let container = self.shared.find(name)?;
         if !container.status().is_alive() {
-            return Err(Error::Conflict(format!("cannot kill container: {name}: container {} is not running", container.id)));
+            return Err(Error::Conflict(format!(
+                "cannot kill container: {name}: container {} is not running",
+                container.id
+            )));
         }
         let ends = number == KILL || number == self.stop_signal(&container);
         if ends {
@@ -75,8 +105,7 @@ impl Containers {
 
     /// Sends a signal to the first process.
     pub(crate) async fn signal(&self, container: &Arc<Container>, number: i32) -> Result<()> {
-        let handle = Handle::connect(&self.shared.config.bundle_dir(&container.id));
-        Ok(handle.signal(number).await?)
+        Ok(self.supervisor(&container.id).await?.signal(number, false).await?)
     }
 
     /// The signal that asks this container to stop.
@@ -92,7 +121,9 @@ mod tests {
 
     #[test]
     fn signals_in_every_form() {
-        for (text, number) in [("9", 9), ("KILL", 9), ("sigterm", 15), ("RTMIN+1", 35), ("SIGRTMAX-1", 63), ("RTMIN", 34)] {
+        for (text, number) in
+            [("9", 9), ("KILL", 9), ("sigterm", 15), ("RTMIN+1", 35), ("SIGRTMAX-1", 63), ("RTMIN", 34)]
+        {
             assert_eq!(signal_number(text).unwrap(), number, "{text}");
         }
         for text in ["", "0", "65", "FOO", "RTMIN+99", "-9", "RTMINx"] {

@@ -10,10 +10,7 @@ use futures_util::StreamExt as _;
 use tokio::{io::unix::AsyncFd, sync::watch};
 
 use crate::{
-    Containers, Error, Logs, LogsRequest, Result, bundle,
-    containers::Progress,
-    record::Status,
-    rootfs::blocking,
+    Containers, Error, Logs, LogsRequest, Result, bundle, containers::Progress, record::Status, rootfs::blocking,
 };
 
 /// Lines are gathered up to so many bytes before they are sent.
@@ -48,7 +45,13 @@ impl Containers {
         let reader = blocking(move || Ok(Reader::open(&driver, &path, options)?)).await?;
         let tty = record.tty();
         let shape = Shape { tty, timestamps: request.timestamps, details: request.details };
-        let state = Follower { reader: Some(reader), progress, grown: grown.map(AsyncFd::new).transpose().ok().flatten(), shape, until: request.until };
+        let state = Follower {
+            reader: Some(reader),
+            progress,
+            grown: grown.map(AsyncFd::register).transpose().ok().flatten(),
+            shape,
+            until: request.until,
+        };
         let stream = futures_util::stream::unfold(state, |mut state| async move {
             let batch = state.next_batch().await?;
             Some((batch, state))

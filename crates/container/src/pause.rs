@@ -16,12 +16,17 @@ impl Containers {
             Status::Running => {}
             Status::Paused => return Err(Error::Conflict(format!("container {name} is already paused"))),
             Status::Restarting => {
-                return Err(Error::Conflict(format!("container {name} is restarting, wait until the container is running")));
+                return Err(Error::Conflict(format!(
+                    "container {name} is restarting, wait until the container is running"
+                )));
             }
             _ => return Err(Error::NotRunning(container.id.clone())),
         }
         let record = container.read().clone();
-        self.shared.cgroup(&record)?.freeze().map_err(|error| Error::step("freeze the processes", &record.id, error))?;
+        self.shared
+            .cgroup(&record)?
+            .freeze()
+            .map_err(|error| Error::step("freeze the processes", &record.id, error))?;
         self.shared.change(&container, |record| record.state.status = Status::Paused)?;
         self.shared.publish(&container, "pause", &[]);
         Ok(())
@@ -89,21 +94,41 @@ impl crate::containers::Shared {
             }
             missing && given
         };
-        if drop_if(!available.memory, host.memory.unwrap_or(0) > 0, "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.") {
+        if drop_if(
+            !available.memory,
+            host.memory.unwrap_or(0) > 0,
+            "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.",
+        ) {
             host.memory = None;
             host.memory_swap = None;
         }
-        if drop_if(!available.swap, host.memory_swap.unwrap_or(0) > 0, "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.") {
+        if drop_if(
+            !available.swap,
+            host.memory_swap.unwrap_or(0) > 0,
+            "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.",
+        ) {
             host.memory_swap = Some(-1);
         }
-        if drop_if(!available.pids, host.pids_limit.unwrap_or(0) > 0, "Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.") {
+        if drop_if(
+            !available.pids,
+            host.pids_limit.unwrap_or(0) > 0,
+            "Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.",
+        ) {
             host.pids_limit = None;
         }
-        if drop_if(!available.cpu, host.nano_cpus.unwrap_or(0) > 0 || host.cpu_quota.unwrap_or(0) > 0, "Your kernel does not support CPU cfs quota or the cgroup is not mounted. Quota discarded.") {
+        if drop_if(
+            !available.cpu_cfs,
+            host.nano_cpus.unwrap_or(0) > 0 || host.cpu_quota.unwrap_or(0) > 0,
+            "Your kernel does not support CPU cfs quota or the cgroup is not mounted. Quota discarded.",
+        ) {
             host.nano_cpus = None;
             host.cpu_quota = None;
         }
-        if drop_if(!available.cpuset, host.cpuset_cpus.as_deref().is_some_and(|list| !list.is_empty()), "Your kernel does not support cpuset or the cgroup is not mounted. Cpuset discarded.") {
+        if drop_if(
+            !available.cpuset,
+            host.cpuset_cpus.as_deref().is_some_and(|list| !list.is_empty()),
+            "Your kernel does not support cpuset or the cgroup is not mounted. Cpuset discarded.",
+        ) {
             host.cpuset_cpus = None;
             host.cpuset_mems = None;
         }

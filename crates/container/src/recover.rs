@@ -13,12 +13,12 @@
 use std::{collections::HashSet, sync::Arc};
 
 use berth_spec::model::RestartPolicyNameEnum;
-use berth_supervisor::client::Handle;
+use berth_supervisor::client::Watch;
 
 use crate::{
     Containers, Error, Result,
     containers::Container,
-    record::{Record, Status, TABLE},
+    record::{Attachment, MountKind, Record, State, Status, TABLE},
 };
 
 impl Containers {
@@ -29,7 +29,10 @@ impl Containers {
     pub async fn recover(&self) -> Result<()> {
         let (records, spoiled) = self.shared.store.summaries::<Record>(TABLE)?;
         for error in spoiled {
-            tracing::error!(error = &error as &dyn std::error::Error, "a container record is unreadable and left alone");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a container record is unreadable and left alone"
+            );
         }
         let mut live = Vec::new();
         let mut rest = Vec::new();
@@ -39,6 +42,9 @@ impl Containers {
                 && alive
             {
                 self.shared.ids.claim(range);
+            }
+            for mount in record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {
+                self.shared.volumes.adopt(&mount.name, &record.id);
             }
             let container = self.shared.insert(record);
             if alive { live.push(container) } else { rest.push(container) }
@@ -57,11 +63,26 @@ impl Containers {
     }
 
     async fn find_again(&self, container: &Arc<Container>) {
-        let handle = Handle::connect(&self.shared.config.bundle_dir(&container.id));
-        match handle.watch().await {
-            Ok(watch) => {
+        match self.watch_started(container).await {
+            Ok(Some(watch)) => {
                 self.follow(container, watch);
                 self.begin_health(container);
+            }
+            // The daemon died just before it opened the gate: nothing of the user's ran, so the start never was.
+            Ok(None) => {
+                let _turn = container.turn.lock().await;
+                self.unwind(container).await;
+                let undone = self.shared.change(container, |record| {
+                    record.state = State { exit_code: record.state.exit_code, ..State::default() };
+                    record.network = Attachment::default();
+                });
+                if let Err(error) = undone {
+                    tracing::error!(
+                        container = container.id,
+                        error = &error as &dyn std::error::Error,
+                        "cannot undo a start"
+                    );
+                }
             }
             Err(_) => {
                 let exit = self.unseen_exit(container);
@@ -71,11 +92,23 @@ impl Containers {
         }
     }
 
+    /// The events of a container that was let run; `None` when it still waits at the gate.
+    async fn watch_started(&self, container: &Container) -> Result<Option<Watch>> {
+        let supervisor = self.supervisor(&container.id).await?;
+        if !supervisor.status().await?.started {
+            return Ok(None);
+        }
+        Ok(Some(supervisor.watch().await?))
+    }
+
     async fn tidy(&self, containers: Vec<Arc<Container>>) {
         for container in containers {
             let _turn = container.turn.lock().await;
             let outcome = match container.status() {
-                Status::Removing => self.remove_in_turn(&container, container.read().auto_remove()).await,
+                Status::Removing => {
+                    let volumes = container.read().auto_remove();
+                    self.remove_in_turn(&container, volumes).await
+                }
                 Status::Restarting => {
                     self.restart_later(&container, false);
                     Ok(())

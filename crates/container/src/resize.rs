@@ -1,7 +1,5 @@
 //! Terminal sizes.
 
-use berth_supervisor::client::Handle;
-
 use crate::{Containers, Error, Result};
 
 impl Containers {
@@ -14,7 +12,7 @@ impl Containers {
         if !container.status().is_alive() {
             return Err(Error::NotRunning(container.id.clone()));
         }
-        Handle::connect(&self.shared.config.bundle_dir(&container.id)).resize(None, height, width).await?;
+        self.supervisor(&container.id).await?.resize(None, height, width).await?;
         self.shared.publish(&container, "resize", &[("height", height.to_string()), ("width", width.to_string())]);
         Ok(())
     }

@@ -33,7 +33,13 @@ impl Containers {
         let _turn = container.turn.lock().await;
         match container.status() {
             Status::Created | Status::Exited | Status::Restarting => {}
-            other => return Err(Error::Conflict(format!("cannot restart container {}: it is {}", container.id, other.as_str()))),
+            other => {
+                return Err(Error::Conflict(format!(
+                    "cannot restart container {}: it is {}",
+                    container.id,
+                    other.as_str()
+                )));
+            }
         }
         self.shared.change(container, |record| {
             record.stopped_by_user = false;

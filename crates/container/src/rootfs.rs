@@ -25,7 +25,8 @@ impl Containers {
             }
             let mount = record.mounts[index].clone();
             let labels = self.volume_labels(record, &mount);
-            let volume = self.shared.volumes.create(&mount.name, &mount.driver, driver_options(record, &mount), labels).await?;
+            let volume =
+                self.shared.volumes.create(&mount.name, &mount.driver, driver_options(record, &mount), labels).await?;
             let source = self.shared.volumes.acquire(&volume.name, &record.id).await?;
             let slot = &mut record.mounts[index];
             slot.name.clone_from(&volume.name);
@@ -39,9 +40,12 @@ impl Containers {
     }
 
     fn volume_labels(&self, record: &Record, mount: &Mount) -> std::collections::HashMap<String, String> {
-        let wanted = record.host.mounts.iter().flatten().find(|wanted| wanted.target.as_deref() == Some(&mount.destination));
-        let mut labels =
-            wanted.and_then(|wanted| wanted.volume_options.clone()).and_then(|options| options.labels).unwrap_or_default();
+        let wanted =
+            record.host.mounts.iter().flatten().find(|wanted| wanted.target.as_deref() == Some(&mount.destination));
+        let mut labels = wanted
+            .and_then(|wanted| wanted.volume_options.clone())
+            .and_then(|options| options.labels)
+            .unwrap_or_default();
         if mount.anonymous {
             labels.insert("com.docker.volume.anonymous".to_owned(), String::new());
         }
@@ -53,7 +57,8 @@ impl Containers {
         let rootfs = self.shared.snapshots.rootfs(&record.id)?;
         let (target, inside) = (PathBuf::from(&mount.source), mount.destination.clone());
         blocking(move || {
-            if std::fs::read_dir(&target).map_err(|error| Error::file("read volume", &target, error))?.next().is_some() {
+            if std::fs::read_dir(&target).map_err(|error| Error::file("read volume", &target, error))?.next().is_some()
+            {
                 return Ok(());
             }
             let root = rootfs.mount(None)?;
@@ -81,7 +86,7 @@ impl Containers {
     /// Gives back snapshot, files and volumes of a container that is going away; failures are logged, since each
     /// step must be tried and `recover` tries again.
     pub(crate) async fn discard_files(&self, record: &Record) {
-        let warn = |act: &str, error: &dyn std::error::Error| {
+        let warn = |act: &str, error: &(dyn std::error::Error + 'static)| {
             tracing::warn!(container = record.id, error, "cannot {act}");
         };
         for mount in record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume && !mount.name.is_empty()) {
@@ -94,11 +99,14 @@ impl Containers {
         }
         for dir in [self.shared.config.container_dir(&record.id), self.shared.config.bundle_dir(&record.id)] {
             match tokio::fs::remove_dir_all(&dir).await {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => warn("remove the container's files", &error),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    warn("remove the container's files", &error)
+                }
                 _ => {}
             }
         }
-        let durability = if record.auto_remove() { berth_record::Durability::Crash } else { berth_record::Durability::Power };
+        let durability =
+            if record.auto_remove() { berth_record::Durability::Crash } else { berth_record::Durability::Power };
         if let Err(error) = self.shared.store.delete(crate::record::TABLE, &record.id, durability) {
             warn("delete the container's record", &error);
         }
@@ -110,13 +118,17 @@ impl Containers {
         let id = container.id.clone();
         if state.status.is_alive() {
             let path = format!("/proc/{}/root", state.pid);
-            let fd = rustix::fs::open(&path, rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
-                .map_err(|errno| Error::File { act: "open root of", path: id, source: errno.into() })?;
-            return Ok(Root { fd, shift: state.id_range.map_or(0, |range| range.host_base), live: true });
+            let fd = rustix::fs::open(
+                &path,
+                rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
+                rustix::fs::Mode::empty(),
+            )
+            .map_err(|errno| Error::File { act: "open root of", path: id, source: errno.into() })?;
+            return Ok(Root { fd, shift: state.id_range.map_or(0, |range| range.host_base) });
         }
         let rootfs = self.shared.snapshots.rootfs(&id)?;
         let fd = blocking(move || Ok(rootfs.mount(None)?)).await?;
-        Ok(Root { fd, shift: 0, live: false })
+        Ok(Root { fd, shift: 0 })
     }
 }
 
@@ -126,12 +138,11 @@ pub(crate) struct Root {
     pub fd: std::os::fd::OwnedFd,
     /// What to add to an id of the container to have the id on disk.
     pub shift: u32,
-    /// Processes of the container use it at the same time.
-    pub live: bool,
 }
 
 fn driver_options(record: &Record, mount: &Mount) -> std::collections::HashMap<String, String> {
-    let wanted = record.host.mounts.iter().flatten().find(|wanted| wanted.target.as_deref() == Some(&mount.destination));
+    let wanted =
+        record.host.mounts.iter().flatten().find(|wanted| wanted.target.as_deref() == Some(&mount.destination));
     wanted
         .and_then(|wanted| wanted.volume_options.clone())
         .and_then(|options| options.driver_config)
@@ -155,11 +166,15 @@ fn bind_source(mount: &Mount) -> Result<PathBuf> {
 /// A path inside a volume, resolved without leaving it.
 fn subpath(root: &std::path::Path, inside: &str) -> Result<PathBuf> {
     let path = root.join(inside);
-    let resolved = path.canonicalize().map_err(|error| {
-        Error::Invalid(format!("cannot access path {}: {error}", path.display()))
-    })?;
+    let resolved = path
+        .canonicalize()
+        .map_err(|error| Error::Invalid(format!("cannot access path {}: {error}", path.display())))?;
     let root = root.canonicalize().map_err(|error| Error::file("resolve volume", root, error))?;
-    if resolved.starts_with(&root) { Ok(resolved) } else { Err(Error::Invalid(format!("subpath {inside} escapes its volume"))) }
+    if resolved.starts_with(&root) {
+        Ok(resolved)
+    } else {
+        Err(Error::Invalid(format!("subpath {inside} escapes its volume")))
+    }
 }
 
 /// Runs `act` where it may block.

@@ -10,7 +10,7 @@
 use std::{path::Path, sync::Arc};
 
 use berth_kit::time::Timestamp;
-use berth_supervisor::client::{self, Handle};
+use berth_supervisor::Handle;
 
 use crate::{
     Containers, Error, Result, StartRequest,
@@ -85,17 +85,16 @@ impl Containers {
 
         let bundle = config.bundle_dir(&record.id);
         self.write_bundle(&record, &namespaces, &sources, &bundle)?;
-        let ready = client::spawn(&bundle, &config.exe).await.map_err(|error| start_error(&error, &record))?;
-        self.shared.change(container, |stored| stored.state.pid = ready.pid)?;
+        let spawned = berth_supervisor::spawn(&bundle, &config.exe).await.map_err(start_error)?;
+        let pid = u32::try_from(spawned.pid).unwrap_or(0);
 
-        let network = self.attach_network(&record, &namespaces, ready.pid).await?;
-        self.shared.change(container, |stored| stored.network = network)?;
-
-        let handle = Handle::connect(&bundle);
-        let watch = handle.watch().await?;
+        let network = self.attach_network(&record, &namespaces, pid).await?;
+        let watch = spawned.handle.watch().await?;
         self.connect_early(container).await?;
-        handle.start().await.map_err(|error| start_error(&error, &record))?;
+        // Before the gate opens: a daemon that dies here finds a supervisor that waits, and undoes the start.
         self.shared.change(container, |stored| {
+            stored.network = network;
+            stored.state.pid = pid;
             stored.state.status = Status::Running;
             stored.state.started_at = Some(Timestamp::now());
             stored.state.finished_at = None;
@@ -103,10 +102,16 @@ impl Containers {
             stored.state.error.clear();
             stored.state.oom_killed = false;
         })?;
+        spawned.handle.start().await.map_err(start_error)?;
         self.shared.publish(container, "start", &[]);
         self.follow(container, watch);
         self.begin_health(container);
         Ok(())
+    }
+
+    /// The supervisor of a running container.
+    pub(crate) async fn supervisor(&self, id: &str) -> Result<Handle> {
+        Ok(Handle::connect(&self.shared.config.bundle_dir(id)).await?)
     }
 
     fn take_ids(&self, namespaces: &Namespaces) -> Result<Option<crate::id_range::IdRange>> {
@@ -135,7 +140,10 @@ impl Containers {
             }
             let state = partner.read().state.clone();
             if running && !state.status.is_alive() {
-                return Err(Error::Conflict(format!("cannot join namespace of a non running container: container {name} is {}", state.status.as_str())));
+                return Err(Error::Conflict(format!(
+                    "cannot join namespace of a non running container: container {name} is {}",
+                    state.status.as_str()
+                )));
             }
             let own_user = state.id_range.is_some() || !state.status.is_alive();
             Ok((state.pid, own_user))
@@ -165,7 +173,7 @@ impl Containers {
             cgroup: &cgroup,
             console,
         })?;
-        crate::bundle::write(self, record, &spec, bundle, console)
+        crate::bundle::write(self, record, spec, bundle, console)
     }
 
     /// Gives the init its network, and its files their text.
@@ -215,7 +223,11 @@ impl Containers {
         let record = container.read().clone();
         self.shared.kill_processes(&record);
         if let Err(error) = self.shared.networks.detach(&record.id).await {
-            tracing::warn!(container = record.id, error = &error as &dyn std::error::Error, "cannot detach the network");
+            tracing::warn!(
+                container = record.id,
+                error = &error as &dyn std::error::Error,
+                "cannot detach the network"
+            );
         }
         if let Some(range) = record.state.id_range
             && self.owns_ids(&record)
@@ -234,18 +246,12 @@ impl Containers {
 }
 
 /// What users know from Docker when a process cannot be started.
-fn start_error(error: &berth_supervisor::Error, record: &Record) -> Error {
-    let Some(failure) = error.start_failure() else {
-        return Error::step("start the supervisor", &record.id, std::io::Error::other(error.to_string()));
-    };
-    const ENOENT: i32 = 2;
-    const EACCES: i32 = 13;
-    const ENOEXEC: i32 = 8;
-    const EISDIR: i32 = 21;
-    let exit_code = match (failure.is_exec, failure.errno) {
-        (true, ENOENT) => 127,
-        (true, EACCES | ENOEXEC | EISDIR) => 126,
-        _ => 125,
-    };
-    Error::Start { message: failure.message, exit_code }
+fn start_error(error: berth_supervisor::Error) -> Error {
+    match error {
+        berth_supervisor::Error::Failed(failure) => {
+            let exit_code = if failure.step == "exec" { failure.exit_code() } else { 125 };
+            Error::Start { exit_code, message: failure.message }
+        }
+        other => Error::Supervisor(other),
+    }
 }

@@ -56,9 +56,10 @@ impl Containers {
         if !record.state.status.is_alive() {
             return Sample::default();
         }
-        let stats = self.shared.cgroup(&record).and_then(|cgroup| {
-            cgroup.stats().map_err(|error| crate::Error::step("read the usage", &record.id, error))
-        });
+        let stats = self
+            .shared
+            .cgroup(&record)
+            .and_then(|cgroup| cgroup.stats().map_err(|error| crate::Error::step("read the usage", &record.id, error)));
         let networks = std::fs::read_to_string(format!("/proc/{}/net/dev", record.state.pid)).unwrap_or_default();
         Sample {
             at: Some(Timestamp::now()),

@@ -92,7 +92,11 @@ impl Containers {
                 let containers = self.clone();
                 tokio::spawn(async move {
                     if let Err(error) = containers.stop_running(&container, None, None).await {
-                        tracing::warn!(container = container.id, error = &error as &dyn std::error::Error, "cannot stop");
+                        tracing::warn!(
+                            container = container.id,
+                            error = &error as &dyn std::error::Error,
+                            "cannot stop"
+                        );
                     }
                 })
             })

@@ -21,11 +21,15 @@ impl Containers {
         let cgroup = self.shared.cgroup(&record)?;
         let pids = cgroup.pids().map_err(|error| Error::step("list the processes", &record.id, error))?;
         self.shared.publish(&container, "top", &[]);
-        if matches!(ps_args.trim(), "" | "-ef") { Ok(default_table(&pids)) } else { foreign_table(ps_args, &pids).await }
+        if matches!(ps_args.trim(), "" | "-ef") {
+            Ok(default_table(&pids))
+        } else {
+            foreign_table(ps_args, &pids).await
+        }
     }
 }
 
-fn default_table(pids: &[u32]) -> Top {
+fn default_table(pids: &[i32]) -> Top {
     let titles = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"].map(str::to_owned).to_vec();
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let boot_s = boot_time();
@@ -33,7 +37,7 @@ fn default_table(pids: &[u32]) -> Top {
 }
 
 /// One row as `ps -ef` gives it; `None` when the process has ended meanwhile (proc_pid_stat(5)).
-fn row(pid: u32, users: &str, boot_s: i64) -> Option<Vec<String>> {
+fn row(pid: i32, users: &str, boot_s: i64) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
     let fields: Vec<i64> = rest.split_whitespace().skip(1).map(|field| field.parse().unwrap_or(0)).collect();
@@ -57,7 +61,7 @@ fn row(pid: u32, users: &str, boot_s: i64) -> Option<Vec<String>> {
     ])
 }
 
-fn owner(pid: u32) -> Option<u32> {
+fn owner(pid: i32) -> Option<u32> {
     use std::os::unix::fs::MetadataExt as _;
     fs::metadata(format!("/proc/{pid}")).ok().map(|metadata| metadata.uid())
 }
@@ -84,7 +88,7 @@ fn boot_time() -> i64 {
     stat.lines().find_map(|line| line.strip_prefix("btime ")).and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
-async fn foreign_table(ps_args: &str, pids: &[u32]) -> Result<Top> {
+async fn foreign_table(ps_args: &str, pids: &[i32]) -> Result<Top> {
     let output = tokio::process::Command::new("ps")
         .args(ps_args.split_whitespace())
         .output()
@@ -96,14 +100,14 @@ async fn foreign_table(ps_args: &str, pids: &[u32]) -> Result<Top> {
     select(&String::from_utf8_lossy(&output.stdout), pids)
 }
 
-fn select(output: &str, pids: &[u32]) -> Result<Top> {
+fn select(output: &str, pids: &[i32]) -> Result<Top> {
     let mut lines = output.lines();
     let titles: Vec<String> = lines.next().unwrap_or("").split_whitespace().map(str::to_owned).collect();
     let column = titles
         .iter()
         .position(|title| title == "PID")
         .ok_or_else(|| Error::Invalid("Couldn't find PID field in ps output".to_owned()))?;
-    let wanted: HashSet<String> = pids.iter().map(u32::to_string).collect();
+    let wanted: HashSet<String> = pids.iter().map(i32::to_string).collect();
     let split = |line: &str| -> Vec<String> {
         let mut words = line.split_whitespace();
         let mut cells: Vec<String> = words.by_ref().take(titles.len() - 1).map(str::to_owned).collect();
@@ -128,7 +132,7 @@ mod tests {
 
     #[test]
     fn own_process_has_a_row() {
-        let row = row(std::process::id(), "root:x:0:0::/root:/bin/sh\n", boot_time()).unwrap();
+        let row = row(std::process::id() as i32, "root:x:0:0::/root:/bin/sh\n", boot_time()).unwrap();
         assert_eq!(row.len(), 8);
         assert_eq!(row[1], std::process::id().to_string());
     }

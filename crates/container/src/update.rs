@@ -13,7 +13,10 @@ impl Containers {
         let container = self.shared.find(name)?;
         let _turn = container.turn.lock().await;
         if matches!(container.status(), Status::Removing | Status::Dead) {
-            return Err(Error::Conflict(format!("Cannot update container {}: Container is marked for removal and cannot be \"update\".", container.id)));
+            return Err(Error::Conflict(format!(
+                "Cannot update container {}: Container is marked for removal and cannot be \"update\".",
+                container.id
+            )));
         }
         let mut warnings = Vec::new();
         let before = container.read().clone();
@@ -51,15 +54,25 @@ fn merge(into: &mut HostConfig, from: HostConfig) {
         into.nano_cpus = None;
     }
     take!(
-        cpu_shares, nano_cpus, cpu_period, cpu_quota, cpu_realtime_period, cpu_realtime_runtime, memory, memory_swap,
-        memory_reservation, pids_limit, blkio_weight,
+        cpu_shares,
+        nano_cpus,
+        cpu_period,
+        cpu_quota,
+        cpu_realtime_period,
+        cpu_realtime_runtime,
+        memory,
+        memory_swap,
+        memory_reservation,
+        pids_limit,
+        blkio_weight,
     );
     for (to, from) in [(&mut into.cpuset_cpus, from.cpuset_cpus), (&mut into.cpuset_mems, from.cpuset_mems)] {
         if from.as_deref().is_some_and(|list| !list.is_empty()) {
             *to = from;
         }
     }
-    let names_policy = from.restart_policy.as_ref().and_then(|policy| policy.name).is_some_and(|name| !name.to_string().is_empty());
+    let names_policy =
+        from.restart_policy.as_ref().and_then(|policy| policy.name).is_some_and(|name| !name.to_string().is_empty());
     if names_policy {
         into.restart_policy = from.restart_policy;
     }

@@ -18,7 +18,8 @@ impl Containers {
         let (snapshots, key) = (self.shared.snapshots.clone(), id.to_owned());
         let own = blocking(move || Ok(snapshots.usage(&key)?)).await.unwrap_or(0);
         let image_id = self.shared.find(id).map(|container| container.read().image_id.clone()).unwrap_or_default();
-        let image = self.shared.images.resolve(&image_id).await.map_or(0, |image| image.size_bytes);
+        let image =
+            self.shared.images.inspect(&image_id).await.ok().and_then(|image| image.size).map_or(0, i64::unsigned_abs);
         let clamp = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         (clamp(own), clamp(own + image))
     }

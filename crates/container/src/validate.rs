@@ -139,7 +139,10 @@ fn cpu(host: &HostConfig) -> Result<()> {
         return invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)");
     }
     if host.cpu_shares.is_some_and(|shares| shares < 0) {
-        return invalid(format!("invalid CPU shares ({}): value must be a positive integer", host.cpu_shares.unwrap_or(0)));
+        return invalid(format!(
+            "invalid CPU shares ({}): value must be a positive integer",
+            host.cpu_shares.unwrap_or(0)
+        ));
     }
     for (field, value) in [("cpus", &host.cpuset_cpus), ("mems", &host.cpuset_mems)] {
         if let Some(list) = value.as_deref().filter(|list| !list.is_empty() && !is_cpu_list(list)) {
@@ -187,15 +190,23 @@ fn modes(host: &HostConfig) -> Result<()> {
     check("UTS", &host.uts_mode, &["", "host", "private"], false)?;
     check("user namespace", &host.userns_mode, &["", "host", "private"], false)?;
     if host.privileged.unwrap_or(false) && host.userns_mode.as_deref() == Some("private") {
-        return invalid("privileged mode is incompatible with user namespaces.  You must run the container in the host namespace when running privileged mode");
+        return invalid(
+            "privileged mode is incompatible with user namespaces.  You must run the container in the host namespace when running privileged mode",
+        );
     }
     Ok(())
 }
 
 fn sysctls(host: &HostConfig) -> Result<()> {
     const IPC: &[&str] = &[
-        "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
-        "kernel.shmmni", "kernel.shm_rmid_forced",
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
     ];
     for key in host.sysctls.iter().flatten().map(|(key, _)| key.as_str()) {
         let ipc = IPC.contains(&key) || key.starts_with("fs.mqueue.");
@@ -247,7 +258,10 @@ mod tests {
             (HostConfig { pid_mode: Some("container:".into()), ..HostConfig::default() }, "PID mode"),
             (HostConfig { shm_size: Some(-1), ..HostConfig::default() }, "SHM"),
             (HostConfig { blkio_weight: Some(5), ..HostConfig::default() }, "blkio weight"),
-            (HostConfig { sysctls: Some([("kernel.panic".into(), "1".into())].into()), ..HostConfig::default() }, "kernel.panic"),
+            (
+                HostConfig { sysctls: Some([("kernel.panic".into(), "1".into())].into()), ..HostConfig::default() },
+                "kernel.panic",
+            ),
             (HostConfig { tmpfs: Some([("tmp".into(), String::new())].into()), ..HostConfig::default() }, "absolute"),
             (HostConfig { port_bindings: Some([("x/tcp".into(), None)].into()), ..HostConfig::default() }, "port"),
         ];

@@ -14,8 +14,15 @@ impl Containers {
         let container = self.shared.find(name)?;
         match container.status() {
             Status::Running => {}
-            Status::Paused => return Err(Error::Conflict(format!("container {name} is paused, unpause the container before exec"))),
-            Status::Restarting => return Err(Error::Conflict(format!("Container {} is restarting, wait until the container is running", container.id))),
+            Status::Paused => {
+                return Err(Error::Conflict(format!("container {name} is paused, unpause the container before exec")));
+            }
+            Status::Restarting => {
+                return Err(Error::Conflict(format!(
+                    "Container {} is restarting, wait until the container is running",
+                    container.id
+                )));
+            }
             _ => return Err(Error::NotRunning(container.id.clone())),
         }
         let command = config.cmd.clone().unwrap_or_default();
@@ -26,7 +33,12 @@ impl Containers {
             return Err(Error::Invalid(format!("invalid environment variable: {entry}")));
         }
         let id = berth_kit::id::generate();
-        self.shared.execs.insert(Session { id: id.clone(), container: container.id.clone(), config, state: SessionState::Created });
+        self.shared.execs.insert(Session {
+            id: id.clone(),
+            container: container.id.clone(),
+            config,
+            state: SessionState::Created,
+        });
         let text = command.join(" ");
         self.shared.publish(&container, &format!("exec_create: {text}"), &[("execID", id.clone())]);
         Ok(id)

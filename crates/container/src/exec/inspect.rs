@@ -11,7 +11,17 @@ impl Containers {
     /// # Errors
     /// [`crate::Error::NoSuchExec`].
     pub async fn exec_inspect(&self, id: &str) -> Result<ExecInspectResponse> {
-        let session = lock(&*self.shared.execs.find(id)?).clone();
+        let shared = self.shared.execs.find(id)?;
+        let mut session = lock(&shared).clone();
+        // The stream of a session may end before its end is booked: the supervisor knows first.
+        if matches!(session.state, SessionState::Running(_))
+            && let Ok(supervisor) = self.supervisor(&session.container).await
+            && let Ok(state) = supervisor.exec_status(id).await
+            && let Some(code) = state.code
+        {
+            session.state = SessionState::Exited(code.into());
+            lock(&shared).state = session.state;
+        }
         let command = session.config.cmd.clone().unwrap_or_default();
         let (running, pid, exit_code) = match session.state {
             SessionState::Created => (false, 0, None),

@@ -76,9 +76,10 @@ impl ExecTable {
     /// Running sessions of a container.
     pub(crate) fn of(&self, container: &str) -> Vec<String> {
         let sessions = self.lock();
-        let of = sessions.values().map(|session| lock(session).clone()).filter(|session| {
-            session.container == container && matches!(session.state, SessionState::Running(_))
-        });
+        let of = sessions
+            .values()
+            .map(|session| lock(session).clone())
+            .filter(|session| session.container == container && matches!(session.state, SessionState::Running(_)));
         of.map(|session| session.id).collect()
     }
 

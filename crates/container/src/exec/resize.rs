@@ -1,7 +1,5 @@
 //! `exec resize`.
 
-use berth_supervisor::client::Handle;
-
 use super::{SessionState, lock};
 use crate::{Containers, Error, Result};
 
@@ -15,7 +13,6 @@ impl Containers {
         if !matches!(session.state, SessionState::Running(_)) {
             return Err(Error::Conflict(format!("exec {id} is not running")));
         }
-        let handle = Handle::connect(&self.shared.config.bundle_dir(&session.container));
-        Ok(handle.resize(Some(id), height, width).await?)
+        Ok(self.supervisor(&session.container).await?.resize(Some(id), height, width).await?)
     }
 }

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use berth_supervisor::{client::Handle, protocol::ExecRequest};
+use berth_supervisor::protocol::Exec;
 use serde_json::json;
 
 use super::{Session, SessionState, lock};
 use crate::{
-    Containers, Error, ExecStartRequest, ExecStarted, Result,
-    containers::Container,
-    oci_spec,
-    record::Record,
+    Containers, Error, ExecStartRequest, ExecStarted, Result, containers::Container, oci_spec, record::Record,
 };
 
 impl Containers {
@@ -57,8 +54,8 @@ impl Containers {
             _ => None,
         });
         let attached = !request.detach;
-        let handle = Handle::connect(&self.shared.config.bundle_dir(owner));
-        let started = handle.exec(ExecRequest {
+        let handle = self.supervisor(owner).await?;
+        let started = handle.exec(Exec {
             id: id.to_owned(),
             process: process(&record, config)?,
             tty,
@@ -67,22 +64,24 @@ impl Containers {
             stderr: attached && config.attach_stderr.unwrap_or(false),
             size: request.size.or(configured),
         });
-        let (pid, stream) = started.await.map_err(|error| match error.start_failure() {
-            Some(failure) => Error::Start {
-                exit_code: if failure.errno == 2 { 127 } else { 126 },
-                message: failure.message,
-            },
-            None => Error::Supervisor(error),
+        let (pid, stream) = started.await.map_err(|error| match error {
+            berth_supervisor::Error::Failed(failure) if failure.step != "state" => {
+                Error::Start { exit_code: failure.exit_code().min(127), message: failure.message }
+            }
+            other => Error::Supervisor(other),
         })?;
         {
             let mut session = lock(session);
             if session.state == SessionState::Running(0) {
-                session.state = SessionState::Running(pid);
+                session.state = SessionState::Running(u32::try_from(pid).unwrap_or(0));
             }
         }
         let text = config.cmd.as_deref().unwrap_or(&[]).join(" ");
         self.shared.publish(&container, &format!("exec_start: {text}"), &[("execID", id.to_owned())]);
-        Ok(if attached { ExecStarted::Attached { stream: Box::new(stream), tty } } else { ExecStarted::Detached })
+        Ok(match stream {
+            Some(stream) => ExecStarted::Attached { stream: Box::new(stream), tty },
+            None => ExecStarted::Detached,
+        })
     }
 
     /// Books the end of a session's process.
@@ -95,16 +94,13 @@ impl Containers {
 }
 
 /// The process of a session: the container's environment and directory, its capabilities unless privileged.
-pub(crate) fn process(
-    record: &Record,
-    config: &berth_spec::model::ExecConfig,
-) -> Result<::oci_spec::runtime::Process> {
+pub(crate) fn process(record: &Record, config: &berth_spec::model::ExecConfig) -> Result<::oci_spec::runtime::Process> {
     let privileged = config.privileged.unwrap_or(false) || record.host.privileged.unwrap_or(false);
     let user = config.user.as_deref().filter(|user| !user.is_empty()).or(record.config.user.as_deref()).unwrap_or("");
     let dir = config.working_dir.as_deref().filter(|dir| !dir.is_empty()).or(record.config.working_dir.as_deref());
     let process = json!({
         "terminal": config.tty.unwrap_or(false),
-        "user": oci_spec::user(user, record.host.group_add.as_deref().unwrap_or(&[])),
+        "user": oci_spec::user(user),
         "args": config.cmd,
         "env": oci_spec::exec_environment(record, config.tty.unwrap_or(false), config.env.as_deref().unwrap_or(&[])),
         "cwd": oci_spec::working_dir(dir),

@@ -82,7 +82,9 @@ mod tests {
 
     #[test]
     fn hostile_forms_are_refused() {
-        for text in ["", ":", ":/x", "a:b", "/h:/x:ro,rw", "/h:/x:zz", "../h:/x", "/h:/x:ro:y", "v:/x:rslave", "/h:/", "a b:/x"] {
+        for text in
+            ["", ":", ":/x", "a:b", "/h:/x:ro,rw", "/h:/x:zz", "../h:/x", "/h:/x:ro:y", "v:/x:rslave", "/h:/", "a b:/x"]
+        {
             assert!(parse(text, None).is_err(), "{text}");
         }
     }

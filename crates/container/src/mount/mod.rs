@@ -40,7 +40,7 @@ pub fn plan(config: &ContainerConfig, host: &HostConfig, from_others: Vec<Mount>
         }
     }
     // Parents before children, whatever the order of the request.
-    own.sort_by(|a, b| a.destination.split('/').count().cmp(&b.destination.split('/').count()));
+    own.sort_by_key(|mount| mount.destination.split('/').count());
     Ok(own)
 }
 
@@ -75,12 +75,36 @@ fn volume(name: String, destination: String) -> Mount {
 
 fn tmpfs(destination: &str, options: &str) -> Result<Mount> {
     const FLAGS: &[&str] = &[
-        "rw", "exec", "noexec", "suid", "nosuid", "dev", "nodev", "sync", "async", "atime", "noatime", "diratime",
-        "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime", "private", "rprivate", "slave", "rslave",
-        "shared", "rshared",
+        "rw",
+        "exec",
+        "noexec",
+        "suid",
+        "nosuid",
+        "dev",
+        "nodev",
+        "sync",
+        "async",
+        "atime",
+        "noatime",
+        "diratime",
+        "nodiratime",
+        "relatime",
+        "norelatime",
+        "strictatime",
+        "nostrictatime",
+        "private",
+        "rprivate",
+        "slave",
+        "rslave",
+        "shared",
+        "rshared",
     ];
-    let mut mount =
-        Mount { kind: MountKind::Tmpfs, driver: String::new(), mode: options.to_owned(), ..volume(String::new(), clean(destination)?) };
+    let mut mount = Mount {
+        kind: MountKind::Tmpfs,
+        driver: String::new(),
+        mode: options.to_owned(),
+        ..volume(String::new(), clean(destination)?)
+    };
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option.split_once('=') {
             None if option == "ro" => mount.writable = false,

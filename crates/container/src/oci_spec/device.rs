@@ -44,7 +44,9 @@ fn add(mapping: &DeviceMapping, devices: &mut Vec<Value>) -> Result<()> {
         return Ok(());
     }
     let node = node(&resolved, Path::new(target), access).ok_or_else(|| {
-        Error::Invalid(format!("error gathering device information while adding custom device \"{source}\": not a device node"))
+        Error::Invalid(format!(
+            "error gathering device information while adding custom device \"{source}\": not a device node"
+        ))
     })?;
     devices.push(node);
     Ok(())
@@ -91,9 +93,16 @@ pub fn rules(host: &HostConfig, privileged: bool, devices: &[Value]) -> Result<V
         return Ok(json!([{"allow": true, "access": "rwm"}]));
     }
     let mut rules = vec![json!({"allow": false, "access": "rwm"})];
-    for (major, minor, access) in
-        [(1, 5, "rwm"), (1, 3, "rwm"), (1, 9, "rwm"), (1, 8, "rwm"), (1, 7, "rwm"), (5, 0, "rwm"), (5, 1, "rwm"), (5, 2, "rwm")]
-    {
+    for (major, minor, access) in [
+        (1, 5, "rwm"),
+        (1, 3, "rwm"),
+        (1, 9, "rwm"),
+        (1, 8, "rwm"),
+        (1, 7, "rwm"),
+        (5, 0, "rwm"),
+        (5, 1, "rwm"),
+        (5, 2, "rwm"),
+    ] {
         rules.push(json!({"allow": true, "type": "c", "major": major, "minor": minor, "access": access}));
     }
     rules.push(json!({"allow": true, "type": "c", "major": 136, "access": "rwm"}));

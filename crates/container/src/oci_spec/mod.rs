@@ -72,9 +72,6 @@ pub fn build(input: &Input) -> Result<Spec> {
         linux["timeOffsets"] = offsets;
     }
     let capabilities = security::capabilities(&record.host, privileged)?;
-    if let Some(profile) = security::seccomp(&security, privileged, &capabilities)? {
-        linux["seccomp"] = profile;
-    }
     let spec = json!({
         "ociVersion": "1.2.0",
         "hostname": record.config.hostname.as_deref().filter(|_| input.namespaces.uts.is_new()),
@@ -85,8 +82,12 @@ pub fn build(input: &Input) -> Result<Spec> {
         "annotations": record.host.annotations,
         "linux": linux,
     });
-    serde_json::from_value(without_nulls(spec))
-        .map_err(|error| Error::Invalid(format!("these settings make no valid runtime specification: {error}")))
+    let mut spec: Spec = serde_json::from_value(without_nulls(spec))
+        .map_err(|error| Error::Invalid(format!("these settings make no valid runtime specification: {error}")))?;
+    if let Some(linux) = spec.linux_mut() {
+        linux.set_seccomp(security::seccomp(&security, &record.host, privileged)?);
+    }
+    Ok(spec)
 }
 
 fn without_nulls(mut value: Value) -> Value {

@@ -14,7 +14,12 @@ pub fn list(input: &Input) -> Vec<Value> {
     let mut mounts = vec![
         entry("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         entry("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        entry("/dev/pts", "devpts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+        entry(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
         entry("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access]),
         entry("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", access]),
     ];
@@ -34,7 +39,9 @@ pub fn list(input: &Input) -> Vec<Value> {
         let replaced = |mount: &Mount| built["destination"] == mount.destination.as_str();
         !input.record.mounts.iter().any(replaced)
     });
-    mounts.extend(input.record.mounts.iter().zip(input.sources).map(|(mount, source)| own(mount, &source.to_string_lossy())));
+    mounts.extend(
+        input.record.mounts.iter().zip(input.sources).map(|(mount, source)| own(mount, &source.to_string_lossy())),
+    );
     mounts
 }
 
@@ -77,7 +84,13 @@ fn own(mount: &Mount, source: &str) -> Value {
     let recursion = if mount.non_recursive { "bind" } else { "rbind" };
     let propagation = if mount.propagation.is_empty() { "rprivate" } else { &mount.propagation };
     // A read-only bind is read-only all the way down, as Docker 25 and later make it.
-    let access = if mount.writable { "rw" } else if mount.non_recursive { "ro" } else { "rro" };
+    let access = if mount.writable {
+        "rw"
+    } else if mount.non_recursive {
+        "ro"
+    } else {
+        "rro"
+    };
     entry(&mount.destination, "bind", source, &[recursion, propagation, access])
 }
 

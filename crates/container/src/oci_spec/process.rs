@@ -13,7 +13,7 @@ pub fn build(input: &Input, capabilities: &Value, security: &SecurityOptions) ->
     let tty = record.tty();
     let mut process = json!({
         "terminal": tty,
-        "user": user(record.config.user.as_deref().unwrap_or(""), record.host.group_add.as_deref().unwrap_or(&[])),
+        "user": user(record.config.user.as_deref().unwrap_or("")),
         "args": record.command(),
         "env": environment(input),
         "cwd": working_dir(record.config.working_dir.as_deref()),
@@ -34,13 +34,8 @@ pub fn build(input: &Input, capabilities: &Value, security: &SecurityOptions) ->
 }
 
 /// The user as written: names are looked up inside the container, by the runtime.
-pub fn user(user: &str, groups: &[String]) -> Value {
-    let mut written = user.to_owned();
-    for group in groups {
-        written.push('+');
-        written.push_str(group);
-    }
-    json!({"uid": 0, "gid": 0, "username": written})
+pub fn user(user: &str) -> Value {
+    json!({"uid": 0, "gid": 0, "username": user})
 }
 
 /// A working directory that is never empty.
@@ -74,7 +69,8 @@ pub fn exec_environment(record: &Record, tty: bool, extra: &[String]) -> Vec<Str
 fn rlimits(input: &Input) -> Value {
     let own = input.record.host.ulimits.as_deref().unwrap_or(&[]);
     let named = |name: &Option<String>| name.as_deref().unwrap_or("").to_ascii_lowercase();
-    let defaults = input.config.ulimits.iter().filter(|limit| !own.iter().any(|o| named(&o.name) == named(&limit.name)));
+    let defaults =
+        input.config.ulimits.iter().filter(|limit| !own.iter().any(|o| named(&o.name) == named(&limit.name)));
     let bound = |value: Option<i64>| value.map_or(0, |value| if value < 0 { u64::MAX } else { value.unsigned_abs() });
     let entry = |limit: &berth_spec::model::ResourcesUlimits| {
         json!({

@@ -1,5 +1,6 @@
 //! Privileges: capabilities, seccomp, masked paths and the `--security-opt` grammar.
 
+use ::oci_spec::runtime::LinuxSeccomp;
 use berth_runtime::{capability, seccomp};
 use berth_spec::model::HostConfig;
 use serde_json::{Value, json};
@@ -71,7 +72,8 @@ impl SecurityOptions {
         if parsed.seccomp.is_none()
             && let Some(path) = &config.seccomp_profile
         {
-            let text = std::fs::read_to_string(path).map_err(|error| Error::file("read seccomp profile", path, error))?;
+            let text =
+                std::fs::read_to_string(path).map_err(|error| Error::file("read seccomp profile", path, error))?;
             parsed.seccomp = Some(text);
         }
         Ok(parsed)
@@ -107,22 +109,27 @@ pub fn paths(host: &HostConfig, privileged: bool, security: &SecurityOptions) ->
 
 /// The capability sets. As Docker's: ambient and inheritable stay empty (CVE-2022-29162).
 pub fn capabilities(host: &HostConfig, privileged: bool) -> Result<Value> {
-    let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
-    let names = capability::resolve(&list(&host.cap_add), &list(&host.cap_drop), privileged)
-        .map_err(|error| Error::Invalid(error.to_string()))?;
+    let names = capability_names(host, privileged)?;
     Ok(json!({"bounding": names, "effective": names, "permitted": names}))
 }
 
-/// The system call filter, resolved for these capabilities; `None` when unconfined.
-pub fn seccomp(security: &SecurityOptions, privileged: bool, capabilities: &Value) -> Result<Option<Value>> {
+fn capability_names(host: &HostConfig, privileged: bool) -> Result<Vec<String>> {
+    let (add, drop) = (host.cap_add.as_deref().unwrap_or(&[]), host.cap_drop.as_deref().unwrap_or(&[]));
+    capability::resolve(add, drop, privileged).map_err(|error| Error::Invalid(error.to_string()))
+}
+
+/// The system call filter, resolved for the container's capabilities; `None` when unconfined.
+pub fn seccomp(security: &SecurityOptions, host: &HostConfig, privileged: bool) -> Result<Option<LinuxSeccomp>> {
+    let parsed;
     let profile = match security.seccomp.as_deref() {
         Some("unconfined") => return Ok(None),
         None if privileged => return Ok(None),
         None | Some("" | "builtin") => seccomp::Profile::builtin(),
-        Some(text) => &seccomp::Profile::parse(text)
-            .map_err(|error| Error::Invalid(format!("Decoding seccomp profile failed: {error}")))?,
+        Some(text) => {
+            parsed = seccomp::Profile::parse(text)
+                .map_err(|error| Error::Invalid(format!("Decoding seccomp profile failed: {error}")))?;
+            &parsed
+        }
     };
-    let names: Vec<String> = serde_json::from_value(capabilities["bounding"].clone()).unwrap_or_default();
-    let resolved = profile.resolve(&names);
-    Ok(Some(serde_json::to_value(resolved).map_err(|error| Error::Invalid(error.to_string()))?))
+    Ok(profile.resolve(&capability_names(host, privileged)?))
 }
