@@ -60,14 +60,15 @@ impl Shared {
                 self.untag_all(&image, removed)?;
             }
         } else {
-            if !force && is_single(&references) {
-                if let Some((container, _)) = self.containers_of(&image.id).first() {
-                    return Err(Error::ReferenceInUse {
-                        reference: name.to_owned(),
-                        container: short(container).to_owned(),
-                        id: short(image.id.hex()).to_owned(),
-                    });
-                }
+            if !force
+                && is_single(&references)
+                && let Some((container, _)) = self.containers_of(&image.id).first()
+            {
+                return Err(Error::ReferenceInUse {
+                    reference: name.to_owned(),
+                    container: short(container).to_owned(),
+                    id: short(image.id.hex()).to_owned(),
+                });
             }
             self.untag(&image, &Reference::parse(name)?.with_default_tag().familiar(), removed)?;
             self.drop_lonely_digests(&image, name)?;

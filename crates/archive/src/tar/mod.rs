@@ -1,5 +1,6 @@
 //! The tar format (POSIX.1-2024 `pax`, GNU tar manual appendix "Tar Internals"), read and written within bounds.
 
+mod extension;
 mod format;
 mod pax;
 mod read;

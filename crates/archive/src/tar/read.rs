@@ -4,8 +4,8 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use super::{
     BLOCK_BYTES, Entry, Kind,
+    extension::{Extension, SparseKeys, decimal},
     format::{self, Block},
-    pax,
     sparse::{self, Map, Piece},
 };
 use crate::{BUFFER_BYTES, Error, Result};
@@ -40,27 +40,6 @@ pub struct Reader<R> {
     position: u64,
     size: u64,
     done: bool,
-}
-
-/// What extension headers say about the next entry.
-#[derive(Default)]
-struct Extension {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-    uid: Option<u32>,
-    gid: Option<u32>,
-    mtime: Option<(i64, u32)>,
-    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    sparse: SparseKeys,
-}
-
-#[derive(Default)]
-struct SparseKeys {
-    major: Option<u64>,
-    name: Option<Vec<u8>>,
-    size: Option<u64>,
-    numbers: Option<Vec<u64>>,
 }
 
 impl<R: Read> Reader<R> {
@@ -267,45 +246,8 @@ impl<R: Read> Reader<R> {
     }
 
     fn pax_header(&mut self, size: u64, extension: &mut Extension) -> Result<()> {
-        const XATTR: &[u8] = b"SCHILY.xattr.";
         let data = self.metadata(size)?;
-        let records = pax::records(&data).ok_or_else(|| self.malformed("spoiled extended header"))?;
-        for (key, value) in records {
-            let number = || {
-                let text = std::str::from_utf8(value).ok();
-                text.and_then(|text| text.parse::<u64>().ok()).ok_or_else(|| self.malformed("spoiled number"))
-            };
-            let id =
-                || number().and_then(|id| u32::try_from(id).map_err(|_| self.malformed("user or group id too large")));
-            match key {
-                // An empty value takes back what an earlier header said.
-                b"path" => extension.path = Some(value.to_vec()).filter(|value| !value.is_empty()),
-                b"linkpath" => extension.link = Some(value.to_vec()).filter(|value| !value.is_empty()),
-                b"size" => extension.size = Some(number()?),
-                b"uid" => extension.uid = Some(id()?),
-                b"gid" => extension.gid = Some(id()?),
-                b"mtime" => {
-                    let time = pax::time(value).ok_or_else(|| self.malformed("spoiled modification time"))?;
-                    extension.mtime = Some(time);
-                }
-                b"GNU.sparse.major" => extension.sparse.major = Some(number()?),
-                b"GNU.sparse.name" => extension.sparse.name = Some(value.to_vec()),
-                b"GNU.sparse.size" | b"GNU.sparse.realsize" => extension.sparse.size = Some(number()?),
-                b"GNU.sparse.map" => {
-                    let numbers = value.split(|byte| *byte == b',').map(decimal).collect::<Option<Vec<_>>>();
-                    extension.sparse.numbers = Some(numbers.ok_or_else(|| self.malformed("spoiled sparse map"))?);
-                }
-                b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => {
-                    extension.sparse.numbers.get_or_insert_default().push(number()?);
-                }
-                _ => {
-                    if let Some(name) = key.strip_prefix(XATTR) {
-                        extension.xattrs.push((name.to_vec(), value.to_vec()));
-                    }
-                }
-            }
-        }
-        Ok(())
+        extension.add_pax(&data).map_err(|reason| self.malformed(reason))
     }
 
     /// The map in a GNU sparse header and the blocks that continue it.
@@ -440,8 +382,4 @@ fn path_of(block: &Block) -> Vec<u8> {
         return name.to_vec();
     }
     [prefix, b"/", name].concat()
-}
-
-fn decimal(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
 }

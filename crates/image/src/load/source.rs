@@ -101,7 +101,7 @@ fn choose(manifests: &[Descriptor]) -> Option<&Descriptor> {
             .as_ref()
             .is_some_and(|platform| platform.os == host.os && platform.architecture == host.architecture)
     };
-    manifests.iter().find(fits).or_else(|| if let [only] = manifests { Some(only) } else { None })
+    manifests.iter().find(fits).or(if let [only] = manifests { Some(only) } else { None })
 }
 
 /// Names in the annotations: a full one by containerd's key, or one with tag by OCI's.
