@@ -1,0 +1,112 @@
+//! Request bodies: JSON with a limit and an exact complaint, or bytes that stream through.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use berth_container::ByteStream;
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Result, failure::Failure};
+
+/// The longest JSON body taken, in bytes.
+const JSON_MAX: usize = 4 << 20;
+/// How long a JSON body may take to arrive.
+const ARRIVAL: Duration = Duration::from_secs(60);
+
+/// A JSON body that must be there.
+pub struct Json<T>(pub T);
+
+/// A JSON body, or the default when there is none.
+pub struct OptionalJson<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> std::result::Result<Self, Failure> {
+        let bytes = read(request).await?;
+        if bytes.is_empty() {
+            return Err(Error::Json("got EOF while reading request body".to_owned()).into());
+        }
+        Ok(Self(decode(&bytes)?))
+    }
+}
+
+impl<S: Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> std::result::Result<Self, Failure> {
+        let bytes = read(request).await?;
+        if bytes.is_empty() || &*bytes == b"null" {
+            return Ok(Self(T::default()));
+        }
+        Ok(Self(decode(&bytes)?))
+    }
+}
+
+/// Reads a whole JSON body after a look at its Content-Type.
+pub async fn read(request: Request) -> Result<Bytes> {
+    let (parts, body) = request.into_parts();
+    let limited = Limited::new(body, JSON_MAX).collect();
+    let collected = tokio::time::timeout(ARRIVAL, limited)
+        .await
+        .map_err(|_| Error::Body(format!("it did not arrive within {} s", ARRIVAL.as_secs())))?
+        .map_err(|error| match error.is::<LengthLimitError>() {
+            true => Error::BodyTooLarge(JSON_MAX),
+            false => Error::Body(error.to_string()),
+        })?;
+    let bytes = collected.to_bytes();
+    check_type(&parts.headers, bytes.is_empty())?;
+    Ok(bytes)
+}
+
+/// No Content-Type is fine as long as there is no body.
+fn check_type(headers: &HeaderMap, is_empty: bool) -> Result<()> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return if is_empty { Ok(()) } else { Err(Error::NoContentType) };
+    };
+    let value = value.to_str().unwrap_or("?");
+    let media = value.split(';').next().unwrap_or_default().trim();
+    if media.eq_ignore_ascii_case("application/json") || (is_empty && media.is_empty()) {
+        return Ok(());
+    }
+    Err(Error::ContentType(media.to_owned()))
+}
+
+/// Decodes JSON; the complaint names the field.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let reason = error.inner();
+        Error::Json(if path == "." { reason.to_string() } else { format!("{path}: {reason}") })
+    })?;
+    json.end().map_err(|_| Error::Json("unexpected content after JSON".to_owned()))?;
+    Ok(value)
+}
+
+/// The body as a stream of bytes without a limit.
+pub fn stream(body: Body) -> ByteStream {
+    Box::pin(TryStreamExt::map_err(body.into_data_stream(), std::io::Error::other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_name_the_field() {
+        let bad = br#"{"Image":"x","Env":["a",5]}"#;
+        let error = decode::<berth_spec::model::ContainerConfig>(bad).unwrap_err().to_string();
+        assert!(error.starts_with("invalid JSON: Env[1]: invalid type"), "{error}");
+        let error = decode::<serde_json::Value>(b"{} {}").unwrap_err().to_string();
+        assert_eq!(error, "invalid JSON: unexpected content after JSON");
+        assert!(decode::<serde_json::Value>(b"").is_err());
+    }
+}

@@ -1,0 +1,107 @@
+//! `POST /containers/create`
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::StatusCode,
+};
+use berth_container::CreateRequest;
+use berth_spec::model::{ContainerConfig, ContainerCreateBody};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{Engine, Error, body, failure::Answer, query::Query, stream};
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Created {
+    id: String,
+    warnings: Vec<String>,
+}
+
+pub async fn create(State(engine): State<Arc<Engine>>, query: Query, request: Request) -> Answer {
+    let bytes = body::read(request).await?;
+    if bytes.is_empty() {
+        return Err(Error::Json("got EOF while reading request body".to_owned()).into());
+    }
+    let mut body = decode(&bytes)?;
+    let (host, networking) = (body.host_config.take(), body.networking_config.take());
+    let created = engine
+        .containers
+        .create(CreateRequest {
+            name: query.get("name").map(|name| name.strip_prefix('/').unwrap_or(name).to_owned()),
+            platform: query.text("platform"),
+            config: config(body),
+            host: host.unwrap_or_default(),
+            networking,
+        })
+        .await?;
+    stream::json_with(StatusCode::CREATED, &Created { id: created.id, warnings: created.warnings })
+}
+
+/// Some clients write a command as one string where the API has a list (Docker takes both).
+fn decode(bytes: &[u8]) -> Result<ContainerCreateBody, Error> {
+    let strict = body::decode(bytes);
+    if strict.is_ok() {
+        return strict;
+    }
+    let Ok(Value::Object(mut object)) = serde_json::from_slice::<Value>(bytes) else { return strict };
+    let mut eased = false;
+    for key in ["Cmd", "Entrypoint", "Shell"] {
+        if let Some(text @ Value::String(_)) = object.get_mut(key) {
+            *text = Value::Array(vec![text.take()]);
+            eased = true;
+        }
+    }
+    if !eased {
+        return strict;
+    }
+    let bytes = serde_json::to_vec(&object)?;
+    body::decode(&bytes)
+}
+
+/// The portable part of a create body.
+fn config(body: ContainerCreateBody) -> ContainerConfig {
+    ContainerConfig {
+        hostname: body.hostname,
+        domainname: body.domainname,
+        user: body.user,
+        attach_stdin: body.attach_stdin,
+        attach_stdout: body.attach_stdout,
+        attach_stderr: body.attach_stderr,
+        exposed_ports: body.exposed_ports,
+        tty: body.tty,
+        open_stdin: body.open_stdin,
+        stdin_once: body.stdin_once,
+        env: body.env,
+        cmd: body.cmd,
+        healthcheck: body.healthcheck,
+        args_escaped: body.args_escaped,
+        image: body.image,
+        volumes: body.volumes,
+        working_dir: body.working_dir,
+        entrypoint: body.entrypoint,
+        network_disabled: body.network_disabled,
+        on_build: body.on_build,
+        labels: body.labels,
+        stop_signal: body.stop_signal,
+        stop_timeout: body.stop_timeout,
+        shell: body.shell,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_may_be_one_string() {
+        let body = decode(br#"{"Image":"x","Cmd":"true","Entrypoint":["/bin/sh"]}"#).unwrap();
+        assert_eq!(body.cmd.unwrap(), ["true"]);
+        let error = decode(br#"{"Image":"x","Cmd":"true","Env":7}"#).unwrap_err().to_string();
+        assert!(error.contains("Env"), "{error}");
+        let error = decode(br#"{"HostConfig":{"Memory":"much"}}"#).unwrap_err().to_string();
+        assert!(error.contains("HostConfig.Memory"), "{error}");
+    }
+}

@@ -1,0 +1,18 @@
+//! `GET /images/json`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use berth_image::ListRequest;
+
+use crate::{Engine, failure::Answer, query::Query, stream};
+
+pub async fn list(State(engine): State<Arc<Engine>>, query: Query) -> Answer {
+    let mut filters = query.filters()?.0;
+    // What clients before API 1.25 wrote for a reference.
+    if let Some(name) = query.text("filter") {
+        filters.entry("reference".to_owned()).or_default().push(name);
+    }
+    let request = ListRequest { all: query.flag("all")?, shared_size: query.flag("shared-size")?, filters };
+    stream::json(&engine.images.list(&request).await?)
+}

@@ -1,0 +1,32 @@
+//! Operations on images. Names hold slashes, so paths with a verb behind the name share one route each method, and
+//! [`path`] splits them.
+
+mod create;
+mod list;
+mod load;
+mod path;
+mod progress;
+mod prune;
+mod remove;
+mod save;
+mod simple;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+
+use crate::Engine;
+
+/// Paths and their handlers.
+pub fn routes() -> Router<Arc<Engine>> {
+    Router::new()
+        .route("/images/json", get(list::list))
+        .route("/images/create", post(create::create))
+        .route("/images/get", get(save::save_many))
+        .route("/images/load", post(load::load))
+        .route("/images/prune", post(prune::prune))
+        .route("/images/{*name}", get(path::get).post(path::post).delete(remove::remove))
+}

@@ -1,0 +1,26 @@
+//! `/images/<name with slashes>/<verb>`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+
+use super::{save, simple};
+use crate::{Engine, Error, failure::Answer, name::Name, query::Query};
+
+pub async fn get(State(engine): State<Arc<Engine>>, Name(path): Name) -> Answer {
+    match path.rsplit_once('/') {
+        Some((name, "json")) => simple::inspect(&engine, name).await,
+        Some((name, "history")) => simple::history(&engine, name).await,
+        Some((name, "get")) => save::save(&engine, &[name.to_owned()]).await,
+        Some((_, "attestations")) => Err(Error::NotBuilt("image attestation").into()),
+        _ => Err(Error::NoPage.into()),
+    }
+}
+
+pub async fn post(State(engine): State<Arc<Engine>>, Name(path): Name, query: Query) -> Answer {
+    match path.rsplit_once('/') {
+        Some((name, "tag")) => simple::tag(&engine, name, &query).await,
+        Some((_, "push")) => Err(Error::NotBuilt("image push").into()),
+        _ => Err(Error::NoPage.into()),
+    }
+}

@@ -1,0 +1,82 @@
+//! Answers: one JSON document, a stream of documents, a stream of bytes.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use berth_container::ByteStream;
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::{
+    Error,
+    failure::{Answer, chain},
+    version::Version,
+};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Archives.
+pub const TAR: HeaderValue = HeaderValue::from_static("application/x-tar");
+const RAW: HeaderValue = HeaderValue::from_static("application/vnd.docker.raw-stream");
+const MULTIPLEXED: HeaderValue = HeaderValue::from_static("application/vnd.docker.multiplexed-stream");
+/// How much is read at once from an asynchronous reader, in bytes.
+const CHUNK: usize = 64 << 10;
+
+/// `value` with status 200.
+pub fn json(value: &impl Serialize) -> Answer {
+    json_with(StatusCode::OK, value)
+}
+
+/// `value` with another status.
+pub fn json_with(status: StatusCode, value: &impl Serialize) -> Answer {
+    let mut bytes = serde_json::to_vec(value).map_err(Error::Encode)?;
+    bytes.push(b'\n');
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    Ok(response)
+}
+
+/// Success without a body.
+pub fn done() -> Answer {
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Bytes as they come.
+pub fn bytes(kind: HeaderValue, stream: ByteStream) -> Response {
+    let mut response = Response::new(Body::from_stream(stream));
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// JSON documents, a line each; a failure ends the stream as `{"message": …}`.
+pub fn documents<T: Serialize, E: std::error::Error>(
+    stream: impl Stream<Item = Result<T, E>> + Send + 'static,
+) -> Response {
+    let lines = stream.map(|item| {
+        let mut line = match item {
+            Ok(value) => serde_json::to_vec(&value)?,
+            Err(error) => serde_json::to_vec(&serde_json::json!({ "message": chain(&error) }))?,
+        };
+        line.push(b'\n');
+        Ok(Bytes::from(line))
+    });
+    bytes(JSON, Box::pin(lines))
+}
+
+/// What an asynchronous reader gives.
+pub fn read(reader: impl AsyncRead + Send + Unpin + 'static) -> ByteStream {
+    Box::pin(futures_util::stream::try_unfold(reader, |mut reader| async move {
+        let mut buffer = BytesMut::with_capacity(CHUNK);
+        let read = reader.read_buf(&mut buffer).await?;
+        Ok((read > 0).then(|| (buffer.freeze(), reader)))
+    }))
+}
+
+/// The Content-Type of a container's output: frames are announced since API 1.42.
+pub fn output_type(tty: bool, version: Version) -> HeaderValue {
+    if !tty && version >= Version::new(1, 42) { MULTIPLEXED } else { RAW }
+}

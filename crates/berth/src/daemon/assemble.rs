@@ -1,0 +1,136 @@
+//! The nouns, put together and brought back to where they were.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use berth_api::{Engine, Settings};
+use berth_container::Containers;
+use berth_event::Bus;
+use berth_image::{Images, InUse};
+use berth_network::Networks;
+use berth_snapshot::{Snapshotter, copy::Copy, overlay::Overlay};
+use berth_volume::Volumes;
+
+use super::{configuration::Configuration, facts, listen::Listeners};
+
+/// The program that supervisors are started from: this one, even after its file was replaced by a newer one.
+const SELF: &str = "/proc/self/exe";
+
+/// Opens all stores and nouns and finds the containers of an earlier daemon.
+///
+/// # Errors
+/// Names the store that cannot be opened.
+pub async fn engine(configuration: &Arc<Configuration>, listeners: &Listeners) -> Result<Arc<Engine>> {
+    let root = &configuration.data_root;
+    let store = berth_record::Store::open(&root.join("berth.db"))?;
+    let content = berth_content::Store::open(&root.join("content"))?;
+    let snapshots: Arc<dyn Snapshotter> = match configuration.storage_driver.as_str() {
+        "copy" => Arc::new(Copy::open(&root.join("copy"))?),
+        _ => Arc::new(Overlay::open(&root.join("overlay"))?),
+    };
+    let events = Bus::default();
+    let volume_config = berth_volume::Config { data_root: root.clone(), runtime_root: configuration.exec_root.clone() };
+    let volumes = Volumes::open(&volume_config, store.clone(), events.clone())?;
+    let images = Images::open(store.clone(), snapshots.clone(), content, events.clone())?;
+    let networks = Networks::open(configuration.network.clone(), store.clone(), events.clone())
+        .await
+        .context("cannot open the networks")?;
+    let containers = Containers::new(
+        container_config(configuration),
+        store,
+        snapshots,
+        images.clone(),
+        networks.clone(),
+        volumes.clone(),
+        events.clone(),
+    );
+    images.set_in_use(Arc::new(Users(containers.clone())));
+    containers.recover().await.context("cannot recover the containers")?;
+    let facts = facts::gather(configuration, listeners, networks.warnings());
+    tidy_later(&images, &volumes);
+    let settings = RwLock::new(Arc::new(settings(configuration)));
+    Ok(Arc::new(Engine { containers, images, networks, volumes, events, facts, settings }))
+}
+
+/// Removes what an earlier daemon left half done, after the first requests had their turn.
+fn tidy_later(images: &Images, volumes: &Volumes) {
+    let (images, volumes) = (images.clone(), volumes.clone());
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let _ = tokio::task::spawn_blocking(move || volumes.sweep()).await;
+        if let Err(error) = images.sweep().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot sweep the images");
+        }
+        berth_sys::allocator::trim();
+    });
+}
+
+/// Tells the images who uses them.
+struct Users(Containers);
+
+impl InUse for Users {
+    fn containers_of(&self, image_id: &str) -> Vec<(String, bool)> {
+        self.0.of_image(image_id)
+    }
+}
+
+fn container_config(configuration: &Configuration) -> berth_container::Config {
+    let values = &configuration.values;
+    berth_container::Config {
+        data_root: configuration.data_root.clone(),
+        runtime_root: configuration.exec_root.clone(),
+        exe: PathBuf::from(SELF),
+        log: berth_container::LogDefault {
+            driver: configuration.log_driver.clone(),
+            options: configuration.log_options(),
+        },
+        ulimits: configuration.ulimits.clone(),
+        cgroup_parent: configuration.cgroup_parent.clone(),
+        shm_bytes: configuration.shm_bytes,
+        init: values.flag("init"),
+        no_new_privileges: values.flag("no-new-privileges"),
+        seccomp_profile: configuration.seccomp_profile.clone(),
+        stop_timeout_s: configuration.stop_timeout_s,
+        dns: values.list("dns"),
+        dns_options: values.list("dns-opts"),
+        dns_search: values.list("dns-search"),
+    }
+}
+
+/// What `info` shows and a reload may change.
+pub fn settings(configuration: &Configuration) -> Settings {
+    let values = &configuration.values;
+    let proxy = |key: &str| values.text(key).map(str::to_owned);
+    let proxies = [("http", proxy("http-proxy")), ("https", proxy("https-proxy")), ("no", proxy("no-proxy"))];
+    Settings {
+        debug: values.flag("debug"),
+        experimental: values.flag("experimental"),
+        labels: values.list("labels"),
+        live_restore: values.flag("live-restore"),
+        registry_mirrors: values.list("registry-mirrors"),
+        insecure_registries: values.list("insecure-registries"),
+        proxies: proxies.into_iter().filter_map(|(key, value)| Some((key, value?))).collect(),
+    }
+}
+
+/// Stops the containers, or leaves them to their supervisors with live-restore.
+pub async fn shut_down(engine: &Engine, configuration: &Configuration) {
+    let limit_s = configuration.values.number("shutdown-timeout").unwrap_or(15);
+    let work = engine.containers.shutdown(configuration.values.flag("live-restore"));
+    // A negative timeout waits for as long as it takes.
+    match u64::try_from(limit_s) {
+        Err(_) => work.await,
+        Ok(limit_s) => {
+            if tokio::time::timeout(Duration::from_secs(limit_s), work).await.is_err() {
+                tracing::warn!(
+                    limit_s,
+                    "some containers did not stop in time; they go on, and the next daemon finds them"
+                );
+            }
+        }
+    }
+}
