@@ -48,7 +48,7 @@ impl Containers {
         let state = Follower {
             reader: Some(reader),
             progress,
-            grown: grown.map(AsyncFd::register).transpose().ok().flatten(),
+            grown: grown.map(watched).transpose().ok().flatten(),
             shape,
             until: request.until,
         };
@@ -159,4 +159,9 @@ fn put(batch: &mut BytesMut, line: &Line, shape: Shape) {
     }
     batch.extend_from_slice(head.as_bytes());
     batch.extend_from_slice(&line.bytes);
+}
+
+#[expect(deprecated, reason = "sound here: the descriptor is owned and stays the same")]
+fn watched(descriptor: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(descriptor)
 }
