@@ -72,8 +72,13 @@ impl Isolation for Namespaces {
     }
 
     fn exec(&mut self, process: &Process, stdio: Stdio) -> Result<Child, Failure> {
-        let executed = berth_runtime::exec(self.container()?, process, borrowed(&stdio))
-            .map_err(|error| failure("exec", &error))?;
+        let container = self.container()?;
+        // A process that joins a frozen cgroup would never answer.
+        if container.cgroup.as_ref().is_some_and(|cgroup| cgroup.is_frozen().unwrap_or(false)) {
+            return Err(Failure::new("state", "container is paused, unpause the container before exec"));
+        }
+        let executed =
+            berth_runtime::exec(container, process, borrowed(&stdio)).map_err(|error| failure("exec", &error))?;
         restore_oom_score(executed.pid, Some(process));
         Ok(Child { pid: executed.pid, ended: executed.pidfd, terminal: executed.terminal })
     }

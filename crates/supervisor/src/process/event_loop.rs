@@ -34,6 +34,8 @@ use crate::{
 
 /// Size of the one buffer, in bytes; also the most that is read of one output before others get their turn.
 const BUFFER_BYTES: usize = 32 * 1024;
+/// The most that is read of a pipe at its end, in buffers: twice what the kernel lets a pipe hold.
+const REST_READS: usize = 64;
 /// Clients at the same time.
 const CLIENTS_MAX: usize = 1024;
 const BACKLOG: i32 = 128;
@@ -196,7 +198,7 @@ impl Supervisor {
                     self.read_output(key, Stream::Stdout);
                 }
             }
-            Token::Stderr(key) => self.read_output(key, Stream::Stderr),
+            Token::Stderr(key) => drop(self.read_output(key, Stream::Stderr)),
             Token::Client(key) => self.serve(key, flags),
         }
     }
@@ -215,11 +217,11 @@ impl Supervisor {
         }
     }
 
-    /// Reads one output of a task: to the log, to clients, or to nobody.
-    fn read_output(&mut self, key: u32, stream: Stream) {
+    /// Reads one output of a task: to the log, to clients, or to nobody. Whether anything came.
+    fn read_output(&mut self, key: u32, stream: Stream) -> bool {
         let Self { tasks, buffer, connections, log, .. } = self;
-        let Some(task) = tasks.iter_mut().find(|task| task.key == key) else { return };
-        let Some(output) = task.output(stream).filter(|_| !task.paused) else { return };
+        let Some(task) = tasks.iter_mut().find(|task| task.key == key) else { return false };
+        let Some(output) = task.output(stream).filter(|_| !task.paused) else { return false };
         match rustix::io::read(output, &mut buffer[..]) {
             Ok(len) if len > 0 => {
                 task.note_output();
@@ -232,10 +234,24 @@ impl Supervisor {
                         connection.send_output(stream, &buffer[..len]);
                     }
                 }
+                true
             }
-            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::AGAIN | Errno::INTR) => false,
             // The end; for a terminal that is EIO, as soon as nobody has it open.
-            _ => task.close_output(stream),
+            _ => {
+                task.close_output(stream);
+                false
+            }
+        }
+    }
+
+    /// Reads what an ended process left in its pipes: time alone must not lose it.
+    pub fn read_rest(&mut self, key: u32) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let mut reads = 0;
+            while reads < REST_READS && self.read_output(key, stream) {
+                reads += 1;
+            }
         }
     }
 
@@ -310,14 +326,19 @@ impl Supervisor {
         if wanted.is_some() == self.log_wait.is_some() {
             return;
         }
-        if let Some(old) = self.log_wait.take() {
-            let _ = epoll::delete(&*self.epoll, &old);
-        }
+        self.forget_log_wait();
         if let Some(descriptor) = wanted {
             let data = EventData::new_u64(Token::Log.pack());
             if epoll::add(&*self.epoll, &descriptor, data, EventFlags::OUT).is_ok() {
                 self.log_wait = Some(descriptor);
             }
+        }
+    }
+
+    /// Drops the copy of the log's descriptor, without which a log writer would not see the end of its pipe.
+    pub fn forget_log_wait(&mut self) {
+        if let Some(old) = self.log_wait.take() {
+            let _ = epoll::delete(&*self.epoll, &old);
         }
     }
 

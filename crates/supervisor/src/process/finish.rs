@@ -24,6 +24,7 @@ impl Supervisor {
     /// Finishes every task that has nothing left to read.
     pub(super) fn finish_tasks(&mut self, now: Instant) {
         while let Some(index) = self.tasks.iter().position(|task| task.exec.is_some() && task.is_finished(now)) {
+            self.read_rest(self.tasks[index].key);
             let task = self.tasks.swap_remove(index);
             self.finish_exec(&task);
         }
@@ -31,6 +32,7 @@ impl Supervisor {
         if let Some(main) = self.tasks.iter().position(|task| task.exec.is_none() && task.is_finished(now))
             && alone
         {
+            self.read_rest(self.tasks[main].key);
             let main = self.tasks.swap_remove(main);
             self.finish_container(&main);
         }
@@ -64,6 +66,7 @@ impl Supervisor {
             watcher.flush();
         }
         self.isolation.remove();
+        self.forget_log_wait();
         self.log.close();
     }
 

@@ -18,6 +18,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
+    time::{Duration, Instant},
 };
 
 use berth_log::{Entry, frame};
@@ -25,6 +26,10 @@ use rustix::io::Errno;
 
 use super::stdio::set_nonblocking;
 use crate::{Error, Result, Settings};
+
+/// How long the end of a supervisor waits for its log writer, and in what steps.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+const CLOSE_PAUSE: Duration = Duration::from_millis(2);
 
 /// Before the bundle in the argument that makes a supervisor a log writer.
 const ARGUMENT: &str = "--log-writer=";
@@ -104,12 +109,14 @@ impl Offload {
         self.pipe.as_ref().filter(|_| !self.queue.is_empty()).map(AsFd::as_fd)
     }
 
-    /// Lets the writer finish.
+    /// Lets the writer finish, and waits for it a limited time; it goes on by itself then.
     pub fn close(&mut self) {
         self.flush();
         self.pipe = None;
-        if let Some(mut writer) = self.writer.take() {
-            let _ = writer.wait();
+        let Some(mut writer) = self.writer.take() else { return };
+        let began = Instant::now();
+        while matches!(writer.try_wait(), Ok(None)) && began.elapsed() < CLOSE_LIMIT {
+            std::thread::sleep(CLOSE_PAUSE);
         }
     }
 }

@@ -146,14 +146,19 @@ impl Task {
         }
     }
 
-    /// Whether clients' standard input is read: there is a taker, and nothing waits for it.
+    /// Whether clients' standard input is read: nothing waits for the process. Where nobody will ever take it, it is
+    /// read as well, so that the end of the client is noticed.
     pub fn takes_input(&self) -> bool {
-        self.input.pending.is_empty() && !self.input.ending && (self.tty || self.input.pipe.is_some())
+        self.input.pending.is_empty() || self.refuses_input()
+    }
+
+    fn refuses_input(&self) -> bool {
+        self.input.ending || (!self.tty && self.input.pipe.is_none())
     }
 
     /// Writes `bytes` to the standard input; keeps what is not taken.
     pub fn write_input(&mut self, bytes: &[u8]) {
-        if !self.tty && self.input.pipe.is_none() {
+        if self.refuses_input() {
             return;
         }
         if self.input.pending.is_empty() {
