@@ -37,7 +37,7 @@ demo: build ## a real Debian image with a real nginx, run, asked, watched and cl
 
 docs: build ## man pages and shell completions to dist/man and dist/completions
 	@mkdir -p dist/man dist/completions
-	$(BINARY) man --output dist/man
+	$(BINARY) man dist/man
 	for shell in bash zsh fish; do $(BINARY) completion $$shell > dist/completions/berth.$$shell; done
 
 install: build docs ## install binary, man pages and completions below PREFIX (/usr/local)
