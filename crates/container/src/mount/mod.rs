@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn parents_come_first_and_image_volumes_yield() {
         let config = ContainerConfig { volumes: Some(vec!["/data".into(), "/x".into()]), ..ContainerConfig::default() };
-        let mounts = plan(&config, &host(&["/h:/data/deep/er", "v:/data"]), Vec::new()).unwrap();
+        let mounts = plan(&config, &host(&["/h:/data/deep/er", "vol:/data"]), Vec::new()).unwrap();
         let destinations: Vec<&str> = mounts.iter().map(|mount| mount.destination.as_str()).collect();
         assert_eq!(destinations, ["/data", "/x", "/data/deep/er"]);
         assert!(mounts[1].anonymous && !mounts[0].anonymous);
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn one_destination_twice_is_refused() {
-        let error = plan(&ContainerConfig::default(), &host(&["a:/x", "b:/x/"]), Vec::new()).unwrap_err();
+        let error = plan(&ContainerConfig::default(), &host(&["va:/x", "vb:/x/"]), Vec::new()).unwrap_err();
         assert_eq!(error.to_string(), "Duplicate mount point: /x");
     }
 
