@@ -34,7 +34,7 @@ use std::process::ExitCode;
 /// Exit code of a command line that cannot be read.
 const USAGE: u8 = 125;
 
-/// Runs the command line `args`, the program's name first.
+/// Runs the command line `args`, the program's name not among them.
 #[must_use]
 pub fn main(args: Vec<OsString>) -> ExitCode {
     let code = match words(args).and_then(|words| dispatch(words)) {
@@ -49,13 +49,13 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The arguments as text, the program's name dropped.
+/// The arguments as text.
 fn words(args: Vec<OsString>) -> Result<Vec<String>, Failure> {
     let text = |arg: OsString| {
         arg.into_string()
             .map_err(|arg| Failure { text: format!("{PROGRAM}: argument {arg:?} is not UTF-8"), code: USAGE })
     };
-    args.into_iter().skip(1).map(text).collect()
+    args.into_iter().map(text).collect()
 }
 
 fn dispatch(words: Vec<String>) -> Outcome {
