@@ -95,6 +95,8 @@ impl Networks {
     /// # Errors
     /// What hinders it, in Docker's words where it has some; then nothing of the endpoint is left.
     pub async fn attach(&self, request: AttachRequest) -> Result<Endpoint> {
+        // A container that starts again gets its former address if nobody else has it.
+        self.settle_those(|leaving| leaving.container_id == request.container_id).await;
         let shared = Arc::clone(&self.shared);
         let (network, mut endpoint) = blocking(move || shared.attach(&request)).await?;
         self.shared.relay(&mut endpoint).await;
@@ -131,7 +133,7 @@ impl Shared {
         match outcome {
             Ok(()) => Ok((network, endpoint)),
             Err(error) => {
-                let known = self.lock().endpoints.remove(&endpoint.id);
+                let known = self.lock().take_out(&endpoint.id);
                 known.iter().for_each(|endpoint| self.forget(endpoint));
                 Err(error)
             }
@@ -157,9 +159,9 @@ impl Shared {
         })
     }
 
-    /// Gives back what an endpoint held that is out of the state already, and deletes its record.
+    /// Gives back the address of an endpoint that is out of the state already, and deletes its record.
     pub fn forget(&self, endpoint: &EndpointRecord) {
-        self.lock().release(endpoint);
+        self.lock().release_address(endpoint);
         if let Err(error) = self.store.delete(record::ENDPOINTS, &endpoint.id, Durability::Crash) {
             tracing::error!(%error, "endpoint record stays");
         }
@@ -210,7 +212,7 @@ impl State {
         match self.ports.reserve(&request.ports, network.host_binding_ip, relay, &holder) {
             Ok(ports) => endpoint.ports = ports,
             Err(error) => {
-                self.release(&endpoint);
+                self.release_address(&endpoint);
                 return Err(error);
             }
         }
@@ -265,11 +267,17 @@ impl State {
         })
     }
 
-    fn release(&mut self, endpoint: &EndpointRecord) {
+    /// Takes an endpoint out and gives its ports back; its address stays taken.
+    pub fn take_out(&mut self, endpoint_id: &str) -> Option<EndpointRecord> {
+        let endpoint = self.endpoints.remove(endpoint_id)?;
+        self.ports.release(&endpoint.ports, &endpoint.container_id);
+        Some(endpoint)
+    }
+
+    fn release_address(&mut self, endpoint: &EndpointRecord) {
         if let (Some(pool), Some(ipv4)) = (self.pools.get_mut(&endpoint.network_id), endpoint.ipv4) {
             pool.release(ipv4);
         }
-        self.ports.release(&endpoint.ports, &endpoint.container_id);
     }
 }
 

@@ -1,4 +1,5 @@
-//! A container leaves its networks: ports first, so that nobody is led to an address that is about to be free.
+//! A container leaves its networks: ports first, so that nobody is led to an address that is about to be free; links
+//! go in the background.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,7 +12,8 @@ use crate::{
 };
 
 impl Networks {
-    /// Takes a container off all its networks; one that is on none is no error.
+    /// Takes a container off all its networks; one that is on none is no error. Its ports and names are free on return;
+    /// its links go within some milliseconds, and with them its addresses become free (see [`Networks::settle`]).
     ///
     /// # Errors
     /// The first failure; the rest is done all the same.
@@ -23,7 +25,7 @@ impl Networks {
         outcome
     }
 
-    /// Takes a container off one network.
+    /// Takes a running container off one network; the link is gone on return.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotConnected`], or what the kernel refuses.
@@ -34,7 +36,10 @@ impl Networks {
             container: id::short(container_id).to_owned(),
             network: network.network.name.clone(),
         })?;
-        self.leave(endpoint).await
+        let endpoint_id = endpoint.id.clone();
+        let outcome = self.leave(endpoint).await;
+        self.settle_those(|leaving| leaving.id == endpoint_id).await;
+        outcome
     }
 
     async fn leave(&self, endpoint: EndpointRecord) -> Result<()> {
@@ -42,11 +47,13 @@ impl Networks {
             self.shared.relays.close(port);
         }
         let shared = Arc::clone(&self.shared);
-        let (container, network_id) = (endpoint.container_id.clone(), endpoint.network_id.clone());
-        let outcome = blocking(move || shared.leave(&endpoint)).await;
-        let network = self.shared.lock().networks.get(&network_id).cloned();
+        let endpoint_id = endpoint.id.clone();
+        let withdrawn = blocking(move || Ok(shared.withdraw(&endpoint_id))).await?;
+        let Some(outcome) = withdrawn else { return Ok(()) };
+        self.shared.depart(endpoint.clone());
+        let network = self.shared.lock().networks.get(&endpoint.network_id).cloned();
         if let Some(network) = network {
-            self.publish_left(&network, container);
+            self.publish_left(&network, endpoint.container_id);
         }
         outcome
     }
@@ -59,25 +66,28 @@ impl Networks {
 }
 
 impl Shared {
-    /// Undoes an endpoint: rules, links, record. What fails is left to [`Networks::recover`], but the record goes only
-    /// when the links are gone.
-    pub fn leave(&self, endpoint: &EndpointRecord) -> Result<()> {
-        let rules = endpoint.port_rules();
-        // Out of the state first: an installation of all rules from now on leaves these ports out.
-        let network = {
+    /// Takes an endpoint out of the state, and its ports out of the packet rules; `None` when somebody else is at it.
+    pub fn withdraw(&self, endpoint_id: &str) -> Option<Result<()>> {
+        let endpoint = {
             let mut state = self.lock();
-            if state.endpoints.remove(&endpoint.id).is_none() {
-                return Ok(()); // Somebody else is at it.
-            }
-            state.networks.get(&endpoint.network_id).cloned()
+            // Out of the state first: an installation of all rules from now on leaves these ports out.
+            let endpoint = state.take_out(endpoint_id)?;
+            state.leaving.insert(endpoint.id.clone(), endpoint.clone());
+            endpoint
         };
-        let withdrawn = if rules.is_empty() { Ok(()) } else { self.change_rules(|firewall| firewall.withdraw(&rules)) };
-        let left = network.map_or(Ok(()), |network| self.driver(&network).leave(&network, endpoint));
-        if left.is_ok() {
+        let rules = endpoint.port_rules();
+        Some(if rules.is_empty() { Ok(()) } else { self.change_rules(|firewall| firewall.withdraw(&rules)) })
+    }
+
+    /// Removes the links of an endpoint that was withdrawn; its address and record go only when the links are gone, so
+    /// that [`Networks::recover`] can try again.
+    pub fn remove_links(&self, endpoint: &EndpointRecord) -> Result<()> {
+        let network = self.lock().networks.get(&endpoint.network_id).cloned();
+        let outcome = network.map_or(Ok(()), |network| self.driver(&network).leave(&network, endpoint));
+        if outcome.is_ok() {
             self.forget(endpoint);
-        } else {
-            self.lock().endpoints.insert(endpoint.id.clone(), endpoint.clone());
         }
-        withdrawn.and(left)
+        self.lock().leaving.remove(&endpoint.id);
+        outcome
     }
 }

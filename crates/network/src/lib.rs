@@ -3,6 +3,7 @@
 //! ```text
 //! networks.rs              the noun: what exists, who is where
 //!   attach.rs detach.rs    one container joins and leaves
+//!   settle.rs              links go in the background
 //!   create.rs remove.rs    networks come and go
 //!   recover.rs watch.rs    after a crash; after somebody else changed the rules
 //! driver/                  how containers are wired (trait NetworkDriver: bridge, null)
@@ -38,6 +39,7 @@ mod recover;
 mod relay;
 mod remove;
 mod resolv;
+mod settle;
 mod sysctl;
 mod watch;
 

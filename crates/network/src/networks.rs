@@ -21,6 +21,7 @@ use crate::{
     port::{Holder, Ports},
     record::{self, EndpointRecord, NetworkRecord, Subnet},
     relay::Relays,
+    settle::Departures,
     sysctl, watch,
 };
 
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub bridge: Bridge,
     pub firewall: Box<dyn Firewall>,
     pub relays: Relays,
+    pub departures: Departures,
     state: Mutex<State>,
     /// Held from reading what is wanted until the kernel has it: an installation of everything and a single change
     /// must not pass each other.
@@ -62,6 +64,8 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub networks: BTreeMap<String, NetworkRecord>,
     pub endpoints: BTreeMap<String, EndpointRecord>,
+    /// Endpoints without ports and rules, whose links are about to go.
+    pub leaving: BTreeMap<String, EndpointRecord>,
     pub pools: HashMap<String, Pool>,
     pub ports: Ports,
     /// Whether the packet rules were installed.
@@ -145,6 +149,7 @@ impl Networks {
         for container_id in containers {
             outcome = outcome.and(self.detach(&container_id).await);
         }
+        self.settle().await;
         let shared = Arc::clone(&self.shared);
         outcome.and(blocking(move || shared.dismantle()).await)
     }
@@ -173,6 +178,7 @@ impl Shared {
             bridge: Bridge::open()?,
             firewall,
             relays: Relays::default(),
+            departures: Departures::default(),
             state: Mutex::new(state),
             firewall_gate: Mutex::new(()),
             warnings: Mutex::new(warnings),
@@ -431,8 +437,10 @@ impl State {
 
 /// The packet rules of a network; none for `host` and `none`.
 pub(crate) fn bridge_rules(network: &NetworkRecord) -> Option<BridgeRules> {
-    (network.driver == "bridge").then(|| BridgeRules {
+    let subnet = network.subnet.as_ref().filter(|_| network.driver == "bridge")?;
+    Some(BridgeRules {
         bridge: network.bridge.clone(),
+        subnet: subnet.subnet,
         masquerade: network.masquerade,
         talking: network.icc,
         internal: network.internal,

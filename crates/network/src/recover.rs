@@ -32,7 +32,8 @@ impl Shared {
             self.lock().endpoints.values().cloned().partition(|endpoint| !live.contains(&endpoint.container_id));
         let mut outcome = Ok(());
         for endpoint in &gone {
-            outcome = outcome.and(self.leave(endpoint));
+            let withdrawn = self.withdraw(&endpoint.id).unwrap_or(Ok(()));
+            outcome = outcome.and(withdrawn).and(self.remove_links(endpoint));
         }
         let networks: Vec<_> = self.lock().networks.values().cloned().collect();
         for network in &networks {

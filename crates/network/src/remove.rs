@@ -16,6 +16,8 @@ impl Networks {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Predefined`], [`Error::InUse`], or what the kernel refuses.
     pub async fn remove(&self, id_or_name: &str) -> Result<()> {
+        let id = self.inspect(id_or_name)?.network.id;
+        self.settle_those(|leaving| leaving.network_id == id).await;
         let shared = Arc::clone(&self.shared);
         let wanted = id_or_name.to_owned();
         let network = blocking(move || shared.remove(&wanted)).await?;

@@ -294,6 +294,7 @@ fn containers_reach_the_host_each_other_and_the_world() {
         assert!(world.inside(|| ask((ip_of(&second), 80))).is_err(), "an unpublished port is closed to neighbours");
         host.networks.detach(&one.id).await.unwrap();
         host.networks.detach(&two.id).await.unwrap();
+        host.networks.settle().await;
         assert_eq!(links(), ["lo", "wan0", "berth0"]);
         host.networks.dismantle().await.unwrap();
         assert_eq!(links(), ["lo", "wan0"]);
@@ -554,7 +555,7 @@ fn bad_networks_are_refused_by_field() {
         run("ip", &["link", "add", "taken", "type", "veth", "peer", "name", "taken1"]);
         run("ip", &["addr", "add", "172.18.0.9/16", "dev", "taken"]);
         let subnet = |subnet: &str, gateway: Option<&str>, range: Option<&str>| CreateRequest {
-            name: "n".to_owned(),
+            name: "net".to_owned(),
             subnets: vec![SubnetRequest {
                 subnet: Some(subnet.to_owned()),
                 gateway: gateway.map(str::to_owned),
@@ -564,7 +565,7 @@ fn bad_networks_are_refused_by_field() {
             ..CreateRequest::default()
         };
         let named = |name: &str| CreateRequest { name: name.to_owned(), ..CreateRequest::default() };
-        let driver = |driver: &str| CreateRequest { driver: Some(driver.to_owned()), ..named("n") };
+        let driver = |driver: &str| CreateRequest { driver: Some(driver.to_owned()), ..named("net") };
         for (request, words) in [
             (named("bridge"), "pre-defined"),
             (named("a/b"), "invalid network name"),
@@ -583,9 +584,9 @@ fn bad_networks_are_refused_by_field() {
             let error = host.networks.create(request).await.unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
-        let first = host.networks.create(named("n")).await.unwrap();
+        let first = host.networks.create(named("net")).await.unwrap();
         assert_eq!(first.subnet.unwrap().subnet.to_string(), "172.19.0.0/16", "the host's own subnet is passed over");
-        assert!(matches!(host.networks.create(named("n")).await, Err(Error::NameTaken { .. })));
+        assert!(matches!(host.networks.create(named("net")).await, Err(Error::NameTaken { .. })));
         assert!(matches!(host.networks.remove("host").await, Err(Error::Predefined { .. })));
         assert!(matches!(host.networks.remove("nothing").await, Err(Error::NotFound { .. })));
     });
@@ -626,6 +627,14 @@ fn attach_is_quick_and_leaves_no_trace() {
             host.networks.detach(&container.id).await.unwrap();
             detach.push(start.elapsed());
         }
+        let start = Instant::now();
+        let again = AttachRequest { container_id: "again".to_owned(), ..containers[0].request(&[]) };
+        containers[0].inside(|| run("ip", &["link", "del", "eth0"]));
+        let begun = start.elapsed();
+        host.networks.attach(again).await.unwrap();
+        println!("attach while links go: {:?}", start.elapsed() - begun);
+        host.networks.detach("again").await.unwrap();
+        host.networks.settle().await;
         attach.sort();
         detach.sort();
         println!("attach with a port: median {:?}, longest {:?}", attach[15], attach[29]);

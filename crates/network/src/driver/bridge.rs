@@ -13,6 +13,7 @@ use std::{
     collections::HashSet,
     os::fd::BorrowedFd,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use rustix::io::Errno;
@@ -32,11 +33,15 @@ use crate::{
 
 /// Beginning of the names of links on the host; twelve digits of the endpoint's id follow.
 const PREFIX: &str = "bv";
+const CARRIER_TRIES: u32 = 40;
+const CARRIER_PAUSE: Duration = Duration::from_micros(250);
 
 /// The bridge driver.
 #[derive(Debug)]
 pub struct Bridge {
     socket: Mutex<Socket>,
+    /// Removing a link makes its caller wait for the kernel's grace periods, some 20 ms; others must not wait along.
+    remover: Mutex<Socket>,
 }
 
 impl Bridge {
@@ -45,8 +50,8 @@ impl Bridge {
     /// # Errors
     /// [`Error::Link`].
     pub fn open() -> Result<Self> {
-        let socket = Socket::open(Family::Route).map_err(failed("open", "rtnetlink"))?;
-        Ok(Self { socket: Mutex::new(socket) })
+        let open = || Socket::open(Family::Route).map_err(failed("open", "rtnetlink"));
+        Ok(Self { socket: Mutex::new(open()?), remover: Mutex::new(open()?) })
     }
 
     /// Name of the link on the host for the endpoint `id`.
@@ -70,6 +75,10 @@ impl Bridge {
 
     fn lock(&self) -> MutexGuard<'_, Socket> {
         self.socket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remover(&self) -> MutexGuard<'_, Socket> {
+        self.remover.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The network's bridge, up and addressed, made or mended where needed.
@@ -104,6 +113,22 @@ impl Bridge {
             }
         }
         inside.transact(requests)
+    }
+}
+
+impl Bridge {
+    /// Waits until the link `name`, a port of a bridge or a bridge, carries frames. The kernel notices the new carrier a moment after the other
+    /// end came up, and a container's first packet before that would be lost: a second until it is sent again. Linux
+    /// 6.8 and later catch up when they are asked for the link.
+    fn await_carrier(&self, name: &str) -> Result<()> {
+        for _ in 0..CARRIER_TRIES {
+            let found = link::find(&mut self.lock(), name).map_err(failed("look for", name))?;
+            if found.is_none_or(|link| link.operating) {
+                break;
+            }
+            std::thread::sleep(CARRIER_PAUSE);
+        }
+        Ok(())
     }
 }
 
@@ -146,7 +171,7 @@ impl NetworkDriver for Bridge {
     }
 
     fn remove(&self, network: &NetworkRecord) -> Result<()> {
-        remove_link(&mut self.lock(), &network.bridge)
+        remove_link(&mut self.remover(), &network.bridge)
     }
 
     fn join(&self, network: &NetworkRecord, endpoint: &EndpointRecord, namespace: BorrowedFd<'_>) -> Result<()> {
@@ -160,22 +185,31 @@ impl NetworkDriver for Bridge {
             peer_mac: endpoint.mac,
             peer_namespace: namespace,
         };
-        self.lock().transact(vec![link::add_veth(&pair)]).map_err(failed("create veth pair", name))?;
-        self.wire(network, endpoint, namespace).map_err(|refusal| {
-            if let Err(error) = remove_link(&mut self.lock(), name) {
+        let mut requests = vec![link::add_veth(&pair)];
+        let hairpin = bridged_packets_meet_rules();
+        if hairpin || !network.icc {
+            requests.push(link::port_options(name, hairpin, !network.icc));
+        }
+        let made = self.lock().transact(requests).map_err(failed("create veth pair", name));
+        let wired = made.and_then(|()| {
+            self.wire(network, endpoint, namespace).map_err(failed("set up the container's side of", name))?;
+            self.await_carrier(name)?;
+            // A bridge without ports carries nothing; this may be its first.
+            if bridge.operating { Ok(()) } else { self.await_carrier(&bridge.name) }
+        });
+        wired.inspect_err(|_| {
+            if let Err(error) = remove_link(&mut self.remover(), name) {
                 tracing::warn!(%error, link = name, "half-made veth pair stays");
             }
-            failed("set up the container's side of", name)(refusal)
         })
     }
 
     fn leave(&self, _: &NetworkRecord, endpoint: &EndpointRecord) -> Result<()> {
-        remove_link(&mut self.lock(), &endpoint.host_ifname)
+        remove_link(&mut self.remover(), &endpoint.host_ifname)
     }
 
     fn sweep(&self, network: &NetworkRecord, endpoints: &[EndpointRecord]) -> Result<Sweep> {
-        let mut socket = self.lock();
-        let links = link::list(&mut socket).map_err(failed("list links of", &network.bridge))?;
+        let links = link::list(&mut self.lock()).map_err(failed("list links of", &network.bridge))?;
         let bridge = links.iter().find(|link| link.name == network.bridge).map_or(0, |link| link.index);
         let ours =
             |link: &&Link| bridge != 0 && link.master == bridge && link.kind == "veth" && link.name.starts_with(PREFIX);
@@ -183,7 +217,7 @@ impl NetworkDriver for Bridge {
         let known: HashSet<&str> = endpoints.iter().map(|endpoint| endpoint.host_ifname.as_str()).collect();
         let mut sweep = Sweep::default();
         for name in present.difference(&known) {
-            remove_link(&mut socket, name)?;
+            remove_link(&mut self.remover(), name)?;
             sweep.removed.push((*name).to_owned());
         }
         let gone = endpoints.iter().filter(|endpoint| !present.contains(endpoint.host_ifname.as_str()));
@@ -198,6 +232,12 @@ impl NetworkDriver for Bridge {
 pub fn mac_of(address: std::net::Ipv4Addr) -> [u8; 6] {
     let [a, b, c, d] = address.octets();
     [0x02, 0x42, a, b, c, d]
+}
+
+/// Whether br_netfilter shows bridged packets to the IP rules. Then a container that asks for its own published port is
+/// answered within the bridge, which needs a port that sends frames back.
+fn bridged_packets_meet_rules() -> bool {
+    sysctl::read("net/bridge/bridge-nf-call-iptables").is_ok_and(|value| value == "1")
 }
 
 fn remove_link(socket: &mut Socket, name: &str) -> Result<()> {

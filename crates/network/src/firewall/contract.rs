@@ -10,7 +10,13 @@ use crate::port::Protocol;
 /// # Panics
 /// At the first point of the contract that is not kept.
 pub fn run(firewall: &dyn Firewall) {
-    let bridge = |name: &str| BridgeRules { bridge: name.to_owned(), masquerade: true, talking: true, internal: false };
+    let bridge = |name: &str, subnet: &str| BridgeRules {
+        bridge: name.to_owned(),
+        subnet: subnet.parse().expect("subnet"),
+        masquerade: true,
+        talking: true,
+        internal: false,
+    };
     let port = |host_ip: Ipv4Addr, host_port| PortRule {
         protocol: Protocol::Tcp,
         host_ip,
@@ -21,16 +27,16 @@ pub fn run(firewall: &dyn Firewall) {
     assert!(!firewall.name().is_empty());
     firewall.clear().expect("clearing nothing");
 
-    let desired = Desired { bridges: vec![bridge("one")], ports: ports.to_vec() };
+    let desired = Desired { bridges: vec![bridge("one", "10.9.0.0/16")], ports: ports.to_vec() };
     firewall.install(&desired).expect("install");
     assert!(firewall.is_installed().expect("look"), "installed rules are seen");
     firewall.install(&desired).expect("installing again changes nothing");
 
     for _ in 0..2 {
-        firewall.open_bridge(&bridge("two")).expect("opening twice is no error");
+        firewall.open_bridge(&bridge("two", "10.8.0.0/20")).expect("opening twice is no error");
     }
     for _ in 0..2 {
-        firewall.close_bridge(&bridge("two")).expect("closing twice is no error");
+        firewall.close_bridge(&bridge("two", "10.8.0.0/20")).expect("closing twice is no error");
     }
     for _ in 0..2 {
         firewall.publish(&ports).expect("publishing twice is no error");

@@ -17,7 +17,8 @@
 //! use berth_network::firewall::{BridgeRules, Desired, Firewall, Nftables};
 //!
 //! let firewall = Nftables::open("berth")?;
-//! let bridge = BridgeRules { bridge: "berth0".into(), masquerade: true, talking: true, internal: false };
+//! let (bridge, subnet) = ("berth0".to_owned(), "172.17.0.0/16".parse().unwrap());
+//! let bridge = BridgeRules { bridge, subnet, masquerade: true, talking: true, internal: false };
 //! firewall.install(&Desired { bridges: vec![bridge], ports: vec![] })?;
 //! firewall.clear()?;
 //! # Ok::<(), berth_network::Error>(())
@@ -36,13 +37,15 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 pub use nftables::{Nftables, RULES};
 pub use off::Off;
 
-use crate::{Result, netlink::Socket, port::Protocol};
+use crate::{Result, cidr::Cidr, netlink::Socket, port::Protocol};
 
 /// What one network's bridge may do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BridgeRules {
     /// Name of the link, at most 15 bytes.
     pub bridge: String,
+    /// Its addresses.
+    pub subnet: Cidr,
     /// Its containers leave the host with the host's address.
     pub masquerade: bool,
     /// Its containers may talk to each other.

@@ -153,14 +153,16 @@ fn bridge_elements(rules: &BridgeRules, elements: &mut Elements) {
     let pair = [name, name].concat();
     let mut add = |set: &'static str, wanted: bool, key: &[u8]| {
         if wanted {
-            elements.entry(set).or_default().push(Element { key: key.to_vec(), data: None });
+            elements.entry(set).or_default().push(Element { key: key.to_vec(), key_end: None, data: None });
         }
     };
     add("bridges", true, &name);
-    add("hairpin", !rules.internal, &pair);
     add("masqueraded", rules.masquerade && !rules.internal, &name);
     add("talking", rules.talking, &pair);
     add("internal", rules.internal, &name);
+    let own = |address: std::net::Ipv4Addr| [&address.octets()[..], &name].concat();
+    let (key, key_end) = (own(rules.subnet.first()), Some(own(rules.subnet.last())));
+    elements.entry("own").or_default().push(Element { key, key_end, data: None });
 }
 
 fn port_elements(ports: &[PortRule], elements: &mut Elements) {
@@ -175,7 +177,7 @@ fn port_elements(ports: &[PortRule], elements: &mut Elements) {
         key.extend_from_slice(&padded(port.host_port));
         let mut data = port.target.ip().octets().to_vec();
         data.extend_from_slice(&padded(port.target.port()));
-        elements.entry(set).or_default().push(Element { key, data: Some(data) });
+        elements.entry(set).or_default().push(Element { key, key_end: None, data: Some(data) });
     }
 }
 

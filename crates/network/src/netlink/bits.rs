@@ -44,6 +44,9 @@ pub mod rt {
     pub const IFLA_IFNAME: u16 = 3;
     pub const IFLA_MTU: u16 = 4;
     pub const IFLA_MASTER: u16 = 10;
+    pub const IFLA_OPERSTATE: u16 = 16;
+    /// `IF_OPER_UP`: up, and the other end too.
+    pub const OPERATING: u8 = 6;
     pub const IFLA_LINKINFO: u16 = 18;
     pub const IFLA_AF_SPEC: u16 = 26;
     pub const IFLA_NET_NS_FD: u16 = 28;
@@ -51,6 +54,10 @@ pub mod rt {
     pub const IFLA_INFO_DATA: u16 = 2;
     pub const VETH_INFO_PEER: u16 = 1;
     pub const IFLA_BR_FORWARD_DELAY: u16 = 1;
+    pub const IFLA_INFO_SLAVE_KIND: u16 = 4;
+    pub const IFLA_INFO_SLAVE_DATA: u16 = 5;
+    pub const IFLA_BRPORT_MODE: u16 = 4;
+    pub const IFLA_BRPORT_ISOLATED: u16 = 33;
     pub const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
     pub const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
 
@@ -112,13 +119,20 @@ pub mod nf {
     pub const SET_KEY_LEN: u16 = 5;
     pub const SET_DATA_TYPE: u16 = 6;
     pub const SET_DATA_LEN: u16 = 7;
+    pub const SET_DESCRIPTION: u16 = 9;
     pub const SET_ID: u16 = 10;
+    pub const SET_USER_DATA: u16 = 13;
+    pub const SET_FLAG_INTERVAL: u32 = 0x4;
     pub const SET_FLAG_MAP: u32 = 0x8;
+    pub const SET_FLAG_CONCATENATED: u32 = 0x80;
+    pub const DESCRIPTION_FIELDS: u16 = 2;
+    pub const FIELD_LEN: u16 = 1;
     pub const ELEMENTS_TABLE: u16 = 1;
     pub const ELEMENTS_SET: u16 = 2;
     pub const ELEMENTS_LIST: u16 = 3;
     pub const ELEMENT_KEY: u16 = 1;
     pub const ELEMENT_DATA: u16 = 2;
+    pub const ELEMENT_KEY_END: u16 = 10;
     pub const LIST_ELEMENT: u16 = 1;
     pub const DATA_VALUE: u16 = 1;
     pub const DATA_VERDICT: u16 = 2;

@@ -22,6 +22,8 @@ pub struct Link {
     pub master: u32,
     /// Whether it is up.
     pub up: bool,
+    /// Whether it carries frames: it is up, and so is its other end.
+    pub operating: bool,
     /// Hardware address.
     pub mac: Vec<u8>,
     /// Largest packet in bytes.
@@ -111,6 +113,19 @@ pub fn join_bridge(index: u32, bridge: u32) -> Request {
     request
 }
 
+/// Sets how a bridge treats its port `name`: whether frames may go back where they came from, and whether the port is
+/// kept from all other isolated ones.
+#[must_use]
+pub fn port_options(name: &str, hairpin: bool, isolated: bool) -> Request {
+    let mut request = Request::new(rt::NEWLINK, 0, &header(0, 0, 0));
+    request.text(rt::IFLA_IFNAME, name).nest(rt::IFLA_LINKINFO, |info| {
+        info.text(rt::IFLA_INFO_SLAVE_KIND, "bridge").nest(rt::IFLA_INFO_SLAVE_DATA, |data| {
+            data.put(rt::IFLA_BRPORT_MODE, &[hairpin.into()]).put(rt::IFLA_BRPORT_ISOLATED, &[isolated.into()]);
+        });
+    });
+    request
+}
+
 /// Removes a link; of a veth pair, both ends.
 #[must_use]
 pub fn remove(name: &str) -> Request {
@@ -164,6 +179,7 @@ fn parse(message: &reply::Message<'_>) -> Result<Option<Link>, Malformed> {
         match kind {
             rt::IFLA_IFNAME => link.name = reply::text(value),
             rt::IFLA_MASTER => link.master = reply::u32_of(value, "master")?,
+            rt::IFLA_OPERSTATE => link.operating = value.first() == Some(&rt::OPERATING),
             rt::IFLA_MTU => link.mtu = reply::u32_of(value, "MTU")?,
             rt::IFLA_ADDRESS => link.mac = value.to_vec(),
             rt::IFLA_LINKINFO => link.kind = info_kind(value)?,

@@ -17,11 +17,20 @@ const ELEMENTS_PER_REQUEST: usize = 400;
 /// network order, padded with zeroes to four bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Element {
-    /// The key.
+    /// The key, or the first one of an interval.
     pub key: Vec<u8>,
+    /// The last key of an interval, part by part.
+    pub key_end: Option<Vec<u8>>,
     /// What a map says of it.
     pub data: Option<Vec<u8>>,
 }
+
+/// A note for nft(8), which the kernel only keeps: it shows link names backwards without it (libnftnl's
+/// `NFTNL_UDATA_SET_KEYBYTEORDER`, four bytes, host order).
+const KEY_IN_HOST_ORDER: [u8; 6] = {
+    let [a, b, c, d] = 1u32.to_ne_bytes();
+    [0, 4, a, b, c, d]
+};
 
 /// struct nfgenmsg: family, version 0, resource 0.
 const HEADER: [u8; 4] = [nf::PROTO_INET, 0, 0, 0];
@@ -67,8 +76,23 @@ pub fn replace(ruleset: &Ruleset) -> Vec<Request> {
 fn add_set(table: &str, set: &Set, id: u32) -> Request {
     let mut request = Request::new(nf::NEWSET, nl::CREATE, &HEADER);
     request.text(nf::SET_TABLE, table).text(nf::SET_NAME, &set.name).number_be(nf::SET_ID, id);
-    let flags = if set.data.is_some() { nf::SET_FLAG_MAP } else { 0 };
+    let mut flags = if set.data.is_some() { nf::SET_FLAG_MAP } else { 0 };
+    if set.interval {
+        flags |= nf::SET_FLAG_INTERVAL | nf::SET_FLAG_CONCATENATED;
+        request.nest(nf::SET_DESCRIPTION, |description| {
+            description.nest(nf::DESCRIPTION_FIELDS, |fields| {
+                for part in &set.key {
+                    fields.nest(nf::LIST_ELEMENT, |field| {
+                        field.number_be(nf::FIELD_LEN, Type::len_of(&[*part]).max(4));
+                    });
+                }
+            });
+        });
+    }
     request.number_be(nf::SET_FLAGS, flags);
+    if set.key == [Type::LinkName] {
+        request.put(nf::SET_USER_DATA, &KEY_IN_HOST_ORDER);
+    }
     request.number_be(nf::SET_KEY_TYPE, Type::number_of(&set.key));
     request.number_be(nf::SET_KEY_LEN, Type::len_of(&set.key));
     if let Some(data) = &set.data {
@@ -122,6 +146,9 @@ fn element_requests(kind: u16, flags: u16, table: &str, set: &str, elements: &[E
             for element in part {
                 list.nest(nf::LIST_ELEMENT, |one| {
                     expression::value(one, nf::ELEMENT_KEY, &element.key);
+                    if let Some(end) = &element.key_end {
+                        expression::value(one, nf::ELEMENT_KEY_END, end);
+                    }
                     if let Some(data) = &element.data {
                         expression::value(one, nf::ELEMENT_DATA, data);
                     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! file   = "table inet" NAME "{" (set | map | chain)* "}"
-//! set    = "set" NAME "{ type" TYPE ("." TYPE)* ";" "}"
+//! set    = "set" NAME "{ type" TYPE ("." TYPE)* ";" ["flags interval;"] "}"
 //! map    = "map" NAME "{ type" TYPE ("." TYPE)* ":" TYPE ("." TYPE)* ";" "}"
 //! chain  = "chain" NAME "{" ["type" KIND "hook" HOOK "priority" NUMBER "; policy accept ;"] rule* "}"
 //! rule   = (match)* action, one line
@@ -40,6 +40,8 @@ pub struct Set {
     pub key: Vec<Type>,
     /// Types of the parts of what a map says.
     pub data: Option<Vec<Type>>,
+    /// Whether its keys are intervals.
+    pub interval: bool,
 }
 
 /// A chain.
@@ -159,7 +161,11 @@ impl Ruleset {
     }
 }
 
-fn set(name: &str, types: &[&str]) -> Option<Set> {
+fn set(name: &str, words: &[&str]) -> Option<Set> {
+    let (types, interval) = match words {
+        [types @ .., "flags", "interval;"] => (types, true),
+        types => (types, false),
+    };
     let (last, front) = types.split_last()?;
     let joined = [front, &[last.strip_suffix(';')?]].concat();
     let mut halves = joined.split(|word| *word == ":");
@@ -168,7 +174,7 @@ fn set(name: &str, types: &[&str]) -> Option<Set> {
         Some(half) => Some(types_of(half)?),
         None => None,
     };
-    halves.next().is_none().then(|| Set { name: name.to_owned(), key, data })
+    halves.next().is_none().then(|| Set { name: name.to_owned(), key, data, interval })
 }
 
 fn types_of(words: &[&str]) -> Option<Vec<Type>> {
