@@ -318,7 +318,7 @@ fn published_ports_are_reached_from_everywhere_they_should() {
         ];
         let endpoint = host.networks.attach(web.request(&ports)).await.unwrap();
         host.networks.attach(other.request(&[])).await.unwrap();
-        let any = endpoint.published.iter().filter(|port| port.host_ip.is_ipv4()).next_back().unwrap().host_port;
+        let any = endpoint.published.iter().rfind(|port| port.host_ip.is_ipv4()).unwrap().host_port;
         web.serve(80);
         web.echo_udp(53);
 
@@ -379,6 +379,32 @@ fn the_host_s_loopback_is_closed_to_containers_and_neighbours() {
         drop(listener);
         ask(([127, 0, 0, 1], 8081)).expect("the host itself is let in");
         host.networks.dismantle().await.unwrap();
+    });
+}
+
+/// A client that never pauses keeps its path in the kernel; it must follow the port to the next container.
+#[test]
+fn a_udp_client_follows_its_port_to_the_next_container() {
+    alone_async("a_udp_client_follows_its_port_to_the_next_container", || async {
+        let host = Host::new().await;
+        let (first, second) = (Container::new(), Container::new());
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
+        let asks = || {
+            let mut buffer = [0; 10];
+            // The answer to a datagram that nobody took may come first: connection refused.
+            (0..2).any(|_| {
+                client.send_to(b"ping", "127.0.0.1:5353").is_ok() && client.recv(&mut buffer).is_ok_and(|len| len == 4)
+            })
+        };
+        assert!(!asks(), "nobody is there yet");
+        for container in [&first, &second] {
+            container.echo_udp(53);
+            host.networks.attach(container.request(&[publish(53, Protocol::Udp, None, Some(5353))])).await.unwrap();
+            assert!(asks(), "the published container answers");
+            host.networks.detach(&container.id).await.unwrap();
+            assert!(!asks(), "nobody answers after it has left");
+        }
     });
 }
 
@@ -517,12 +543,8 @@ fn networks_of_one_s_own_are_isolated_from_each_other() {
         }
         assert!(two.inside(|| ask((ip_of(&front), 80))).is_err(), "another network");
         assert_eq!(front.gateway.unwrap().to_string(), "172.18.0.1");
-        // Within one bridge packets meet the rules only where the kernel passes bridged traffic through them.
-        if std::path::Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables").exists() {
-            println!("bridge-nf-call-iptables exists: icc=false is in force");
-        } else {
-            println!("skipped: icc=false needs br_netfilter");
-        }
+        assert!(two.inside(|| ask((ip_of(&quiet), 80))).is_err(), "a neighbour on a network with enable_icc=false");
+        ask((ip_of(&quiet), 80)).expect("the host reaches it all the same");
         let closed = host.networks.attach(on(&two, "closed")).await.unwrap();
         assert_eq!(closed.ifname, "eth1");
         host.networks.attach(on(&one, "closed")).await.unwrap();

@@ -105,7 +105,7 @@ pub trait Firewall: std::fmt::Debug + Send + Sync {
     /// As [`Self::open_bridge`].
     fn publish(&self, ports: &[PortRule]) -> Result<()>;
 
-    /// Withdraws ports; connections through them go on. An absent one is no error.
+    /// Withdraws ports; TCP connections through them go on, UDP clients are led anew. An absent one is no error.
     ///
     /// # Errors
     /// As [`Self::open_bridge`].

@@ -13,12 +13,14 @@ use crate::{
     netlink::{
         Family, Refusal, Request, Socket,
         bits::nf,
+        conntrack,
         nft::{
             Ruleset,
             object::{self, Element},
         },
         reply,
     },
+    port::Protocol,
 };
 
 /// The rule file, in nft(8)'s language.
@@ -107,13 +109,17 @@ impl Firewall for Nftables {
     fn publish(&self, ports: &[PortRule]) -> Result<()> {
         let mut elements = Elements::new();
         port_elements(ports, &mut elements);
-        self.commit("publish a port in", self.requests(&elements, object::add_elements))
+        self.commit("publish a port in", self.requests(&elements, object::add_elements))?;
+        forget_flows(ports);
+        Ok(())
     }
 
     fn withdraw(&self, ports: &[PortRule]) -> Result<()> {
         let mut elements = Elements::new();
         port_elements(ports, &mut elements);
-        self.commit("withdraw a port from", self.requests(&elements, object::remove_elements))
+        self.commit("withdraw a port from", self.requests(&elements, object::remove_elements))?;
+        forget_flows(ports);
+        Ok(())
     }
 
     fn is_installed(&self) -> Result<bool> {
@@ -140,6 +146,21 @@ impl Firewall for Nftables {
     fn clear(&self) -> Result<()> {
         let table = &self.ruleset.table;
         self.commit("remove", vec![object::add_table(table), object::remove_table(table)])
+    }
+}
+
+/// Makes the kernel look at the rules again for UDP flows through `ports`. Not to succeed means that some clients go on
+/// to the former place until they pause for half a minute; nothing to fail for.
+fn forget_flows(ports: &[PortRule]) {
+    let mut udp = ports.iter().filter(|port| port.protocol == Protocol::Udp).peekable();
+    if udp.peek().is_none() {
+        return;
+    }
+    let outcome = Socket::open(Family::Netfilter).and_then(|mut socket| {
+        udp.try_for_each(|port| conntrack::forget_udp(&mut socket, port.host_port, *port.target.ip()))
+    });
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "UDP flows are not forgotten");
     }
 }
 

@@ -174,3 +174,25 @@ pub mod nf {
     pub const LOOKUP_INVERTED: u32 = 1;
     pub const NAT_DESTINATION: u32 = 1;
 }
+
+/// `linux/netfilter/nfnetlink_conntrack.h`.
+pub mod ct {
+    /// struct nfgenmsg: IPv4.
+    pub const HEADER: [u8; 4] = [2, 0, 0, 0];
+    pub const GET: u16 = 1 << 8 | 1;
+    pub const DELETE: u16 = 1 << 8 | 2;
+    pub const TUPLE_ORIGINAL: u16 = 1;
+    pub const TUPLE_REPLY: u16 = 2;
+    pub const FILTER: u16 = 25;
+    pub const FILTER_ORIGINAL: u16 = 1;
+    pub const FILTER_REPLY: u16 = 2;
+    pub const BY_PROTOCOL: u32 = 1 << 3;
+    pub const BY_DESTINATION_PORT: u32 = 1 << 5;
+    pub const TUPLE_ADDRESSES: u16 = 1;
+    pub const TUPLE_PROTOCOL: u16 = 2;
+    pub const SOURCE: u16 = 1;
+    pub const DESTINATION: u16 = 2;
+    pub const PROTOCOL_NUMBER: u16 = 1;
+    pub const DESTINATION_PORT: u16 = 3;
+    pub const UDP: u8 = 17;
+}
