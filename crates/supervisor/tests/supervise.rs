@@ -410,11 +410,11 @@ async fn non_blocking_logs() {
 }
 
 async fn a_hundred_megabytes() {
+    let block = format!("{}\n", "x".repeat(99)).repeat(100_000);
     for driver in ["local", "json-file"] {
-        let script = "line=$(head -c 99 /dev/zero | tr '\\0' x); i=0; \
-                      while [ $i -lt 1000 ]; do block=\"$block$line\n\"; i=$((i+1)); done; \
-                      echo \"$block\" > /tmp/block; i=0; while [ $i -lt 1000 ]; do cat /tmp/block; i=$((i+1)); done";
+        let script = "for i in 1 2 3 4 5 6 7 8 9 10; do cat /tmp/block; done";
         let stage = Stage::with(&["/bin/sh", "-c", script], |_| {}, |settings| settings.log = LogConfig::new(driver));
+        fs::write(stage.bundle().join("rootfs/tmp/block"), &block).unwrap();
         let Spawned { handle, .. } = stage.spawn().await;
         let began = Instant::now();
         handle.start().await.unwrap();
@@ -432,17 +432,29 @@ async fn a_hundred_megabytes() {
 }
 
 async fn memory_and_latency() {
-    let stage = Stage::shell("sleep 100");
-    let Spawned { handle, supervisor_pid, .. } = stage.spawn().await;
-    handle.start().await.unwrap();
-    let rollup = fs::read_to_string(format!("/proc/{supervisor_pid}/smaps_rollup")).unwrap();
-    let kib = |name: &str| {
-        let line = rollup.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-    };
-    println!("  supervisor: {} KiB PSS, {} KiB of them anonymous", kib("Pss:"), kib("Pss_Anon:"));
-    handle.signal(libc_sigkill(), false).await.unwrap();
-    stage.ended(&handle).await;
+    let mut running = Vec::new();
+    for _ in 0..10 {
+        let stage = Stage::shell("sleep 100");
+        let spawned = stage.spawn().await;
+        spawned.handle.start().await.unwrap();
+        running.push((stage, spawned));
+    }
+    let (mut shared, mut anonymous) = (0, 0);
+    for (_, spawned) in &running {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", spawned.supervisor_pid)).unwrap();
+        let kib = |name: &str| {
+            let line = rollup.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+        };
+        shared += kib("Pss:");
+        anonymous += kib("Pss_Anon:");
+    }
+    println!("  ten supervisors: {} KiB PSS each, {} KiB of them anonymous", shared / 10, anonymous / 10);
+    assert!(anonymous / 10 < 1024, "a supervisor is small");
+    for (stage, spawned) in running {
+        spawned.handle.signal(libc_sigkill(), false).await.unwrap();
+        stage.ended(&spawned.handle).await;
+    }
     let (mut ready, mut ended) = (Vec::new(), Vec::new());
     for _ in 0..30 {
         let stage = Stage::new(&["/bin/true"]);
