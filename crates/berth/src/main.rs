@@ -10,14 +10,25 @@
 mod daemon;
 mod hello;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_deref().and_then(|mode| mode.to_str()) {
-        Some("supervise") => berth_supervisor::process::run(arguments),
+        Some("supervise") => supervise(arguments.next()),
         Some("daemon") => daemon::main(arguments.collect()),
         Some("hello") => hello::main(),
         _ => berth_cli::main(std::env::args_os().collect()),
+    }
+}
+
+/// Its one argument is the bundle, or stands for it.
+fn supervise(bundle: Option<OsString>) -> ExitCode {
+    match bundle {
+        Some(bundle) => berth_supervisor::process::main(Path::new(&bundle)),
+        None => {
+            eprintln!("berth supervise: it is started by the daemon, with a bundle");
+            ExitCode::from(125)
+        }
     }
 }

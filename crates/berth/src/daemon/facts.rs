@@ -60,23 +60,19 @@ pub fn gather(configuration: &Configuration, listeners: &Listeners, network_warn
 }
 
 fn add_cgroups(facts: &mut Facts) {
-    match cgroup::available() {
-        Ok(found) => {
-            let offers = [
-                ("memory", found.memory),
-                ("cpu", found.cpu_shares),
-                ("cpuset", found.cpuset),
-                ("pids", found.pids),
-                ("blkio", found.blkio_throttle),
-            ];
-            let offered = offers.into_iter().filter(|(_, offered)| *offered);
-            facts.controllers = offered.map(|(name, _)| name.to_owned()).collect();
-            facts.cgroup_version = if found.version.docker() == "2" { 2 } else { 1 };
-            facts.swap_limit = found.swap;
-            facts.warnings.extend(found.warnings());
-        }
-        Err(error) => facts.warnings.push(format!("WARNING: cannot look at cgroups: {error}")),
-    }
+    let found = cgroup::available();
+    let offers = [
+        ("memory", found.memory),
+        ("cpu", found.cpu),
+        ("cpuset", found.cpuset),
+        ("pids", found.pids),
+        ("blkio", found.blkio_throttle),
+    ];
+    let offered = offers.into_iter().filter(|(_, offered)| *offered);
+    facts.controllers = offered.map(|(name, _)| name.to_owned()).collect();
+    facts.cgroup_version = if found.version.docker() == "2" { 2 } else { 1 };
+    facts.swap_limit = found.swap;
+    facts.warnings.extend(found.warnings());
 }
 
 /// A random identifier, kept with the data.
@@ -138,7 +134,11 @@ fn filesystem(path: &Path) -> &'static str {
     }
 }
 
+/// Shown when configured, as Docker does.
 fn pools(configuration: &Configuration) -> Vec<berth_spec::model::SystemInfoDefaultAddressPools> {
+    if !configuration.values.0.contains_key("default-address-pools") {
+        return Vec::new();
+    }
     let pools = configuration.network.default_pools.iter();
     pools
         .map(|pool| berth_spec::model::SystemInfoDefaultAddressPools {

@@ -44,13 +44,13 @@ fn parse(text: &str) -> Result<Values> {
 }
 
 fn fit(option: &Opt, value: &Value) -> Result<Value> {
-    let all_text = |values: &mut dyn Iterator<Item = &Value>| values.all(Value::is_string);
+    let texts = |list: &Vec<Value>| list.iter().all(Value::is_string);
     let (fits, expected) = match option.form {
         Form::Flag => (value.is_boolean(), "true or false"),
         Form::Text => (value.is_string() || value.is_number(), "a text"),
         Form::Number => (value.is_i64(), "a whole number"),
-        Form::List => (value.as_array().is_some_and(|list| all_text(&mut list.iter())), "a list of texts"),
-        Form::Map => (value.as_object().is_some_and(|map| all_text(&mut map.values())), "an object of texts"),
+        Form::List => (value.as_array().is_some_and(texts), "a list of texts"),
+        Form::Map => (value.as_object().is_some_and(|map| map.values().all(Value::is_string)), "an object of texts"),
         Form::Json => (value.is_object() || value.is_array(), "an object or a list"),
     };
     if !fits {
