@@ -66,7 +66,7 @@ impl Containers {
                 record.state.id_range = None;
                 record.network = Attachment::default();
             })?;
-            self.finish_waits(container, exit_code, Some(text));
+            self.finish_waits(container, exit_code, None);
             if container.read().auto_remove() {
                 self.remove_in_turn(container, true).await?;
             }

@@ -20,8 +20,8 @@ use crate::{reaper, rootfs, sysctl, terminal};
 /// What is kept from the preparation for the time behind the gate.
 struct Ready {
     identity: Identity,
-    /// A proc mount without masks.
-    proc: Option<OwnedFd>,
+    /// `/proc/sys` as it was before the masks.
+    settings: Option<OwnedFd>,
 }
 
 /// The whole life of init before the program. Never returns.
@@ -48,18 +48,10 @@ fn prepare(plan: &Plan<'_>, stdio: &Stdio<'_>, gate: &Inside) -> Result<Ready, F
     rootfs::attach(tree.as_fd())?;
     attach::all(tree.as_fd(), &plan.mounts, &mut made, &mut received)?;
     enter_control_groups(plan, gate, tree.as_fd())?;
+    let settings = open_settings(plan, tree.as_fd())?;
     let slave = open_terminal(stdio, tree.as_fd())?;
-    mask::protect(tree.as_fd(), plan.linux.readonly_paths().as_deref().unwrap_or_default())?;
-    mask::hide(tree.as_fd(), plan.linux.masked_paths().as_deref().unwrap_or_default())?;
-    rootfs::propagate(tree.as_fd(), plan.linux.rootfs_propagation().as_deref())?;
-    plan.process.enter_directory(tree.as_fd())?;
-    seal(plan, tree.as_fd())?;
-    let identity = plan.process.identity(tree.as_fd())?;
-    enter_root(plan, tree.as_fd())?;
-    let proc = plan.mounts.iter().position(|mount| mount.destination == Path::new("/proc"));
-    let proc = proc.and_then(|index| made[index].take());
     report_ready(stdio, gate, &identity, slave)?;
-    Ok(Ready { identity, proc })
+    Ok(Ready { identity, settings })
 }
 
 /// Everything behind the gate.
@@ -70,7 +62,7 @@ fn start(
     ready: &Ready,
 ) -> Result<std::convert::Infallible, Failure> {
     gate.wait(Order::Go)?;
-    if let (Some(settings), Some(proc)) = (plan.linux.sysctl(), &ready.proc) {
+    if let (Some(settings), Some(proc)) = (plan.linux.sysctl(), &ready.settings) {
         sysctl::write(proc.as_fd(), settings)?;
     }
     plan.process.confine(&ready.identity)?;
@@ -119,6 +111,16 @@ fn enter_control_groups(plan: &Plan<'_>, gate: &Inside, tree: BorrowedFd<'_>) ->
     }
     let names = serde_json::from_slice(&names).unwrap_or_default();
     control::all(tree, &plan.mounts, &Directories { names, trees })
+}
+
+/// Opens `/proc/sys` before it is covered, when there are settings to write later.
+fn open_settings(plan: &Plan<'_>, tree: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Failure> {
+    if plan.linux.sysctl().as_ref().is_none_or(std::collections::HashMap::is_empty) {
+        return Ok(None);
+    }
+    path::open_plain(tree, Path::new("/proc/sys"), OFlags::PATH | OFlags::DIRECTORY)
+        .map(Some)
+        .map_err(|errno| Failure::kernel("sysctl", "cannot open /proc/sys", errno))
 }
 
 /// Allocates the terminal, makes it the session's, and puts the streams in their places.

@@ -1,22 +1,29 @@
 //! Kernel settings of the container's namespaces (`linux.sysctl`).
 
 use std::collections::HashMap;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use berth_sys::Errno;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use crate::error::Failure;
 
-/// Writes each setting through a proc mount that is not covered by masks. Those of namespaces that the container
+/// Opens `sys` of a proc mount. Mounts put over it later, which make it read-only, are not seen from here.
+pub(crate) fn open(proc: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    rustix::fs::openat2(proc, c"sys", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+        .map_err(|errno| Failure::kernel("sysctl", "cannot open /proc/sys", errno))
+}
+
+/// Writes each setting below `settings`, an open `/proc/sys`. Those of namespaces that the container
 /// shares with the host were refused long before; what the kernel refuses here is told with the setting's name.
-pub(crate) fn write(proc: BorrowedFd<'_>, settings: &HashMap<String, String>) -> Result<(), Failure> {
+pub(crate) fn write(sys: BorrowedFd<'_>, settings: &HashMap<String, String>) -> Result<(), Failure> {
     for (name, value) in settings {
         let write = || {
-            let path = format!("sys/{}", path_of(name));
+            let path = path_of(name);
             let flags = OFlags::WRONLY | OFlags::CLOEXEC;
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-            let file = rustix::fs::openat2(proc, path, flags, Mode::empty(), resolve)?;
+            let file = rustix::fs::openat2(sys, path, flags, Mode::empty(), resolve)?;
             match rustix::io::write(&file, value.as_bytes())? {
                 written if written == value.len() => Ok(()),
                 _ => Err(Errno::INVAL),
