@@ -17,9 +17,10 @@ use crate::{
     Error, Result,
     driver::{Bridge, mac_of},
     ipam::Unavailable,
-    networks::{Networks, Shared, State, blocking},
+    networks::{Networks, Shared, blocking},
     port::{Holder, PortMapping, PublishedPort},
     record::{self, EndpointRecord, NetworkRecord, mac_text},
+    state::State,
 };
 
 /// A container's network namespace.

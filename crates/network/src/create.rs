@@ -11,8 +11,9 @@ use berth_kit::{id, name};
 use crate::{
     Error, Result,
     cidr::Cidr,
-    networks::{Networks, Shared, blocking, bridge_rules},
+    networks::{Networks, Shared, blocking},
     record::{NetworkRecord, Subnet},
+    state::bridge_rules,
 };
 
 /// A subnet that a user asks for; texts as they came, so that an error can repeat them.

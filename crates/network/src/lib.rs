@@ -4,6 +4,7 @@
 //! networks.rs              the noun: what exists, who is where
 //!   attach.rs detach.rs    one container joins and leaves
 //!   settle.rs              links go in the background
+//!   state.rs               what is in memory
 //!   create.rs remove.rs    networks come and go
 //!   recover.rs watch.rs    after a crash; after somebody else changed the rules
 //! driver/                  how containers are wired (trait NetworkDriver: bridge, null)
@@ -40,6 +41,7 @@ mod relay;
 mod remove;
 mod resolv;
 mod settle;
+mod state;
 mod sysctl;
 mod watch;
 

@@ -6,8 +6,9 @@ use berth_record::Durability;
 
 use crate::{
     Error, Result,
-    networks::{Networks, Shared, blocking, bridge_rules},
+    networks::{Networks, Shared, blocking},
     record::{self, NetworkRecord},
+    state::bridge_rules,
 };
 
 impl Networks {

@@ -1,0 +1,92 @@
+//! What goes wrong on a host, and how it comes right.
+
+use std::time::Duration;
+
+use berth_network::{Error, Protocol, driver::Bridge};
+
+use crate::stage::*;
+
+#[test]
+fn a_namespace_that_is_gone_leaves_nothing_behind() {
+    alone_async("repair::a_namespace_that_is_gone_leaves_nothing_behind", || async {
+        let host = Host::new().await;
+        let mut gone = Container::new();
+        let request = gone.request(&[publish(80, Protocol::Tcp, None, Some(8080))]);
+        gone.child.kill().unwrap();
+        gone.child.wait().unwrap();
+        assert!(matches!(host.networks.attach(request).await, Err(Error::Namespace { .. })));
+        assert_eq!(host.networks.inspect("bridge").unwrap().endpoints.len(), 0);
+        let next = Container::new();
+        let endpoint =
+            host.networks.attach(next.request(&[publish(80, Protocol::Tcp, None, Some(8080))])).await.unwrap();
+        assert_eq!(ip_of(&endpoint).to_string(), "172.17.0.2");
+    });
+}
+
+#[test]
+fn rules_that_somebody_flushes_are_back_within_a_second() {
+    alone_async("repair::rules_that_somebody_flushes_are_back_within_a_second", || async {
+        let host = Host::new().await;
+        let web = Container::new();
+        host.networks.attach(web.request(&[publish(80, Protocol::Tcp, None, Some(8080))])).await.unwrap();
+        web.serve(80);
+        for command in [
+            &["flush", "ruleset"][..],
+            &["flush", "chain", "inet", "berth", "publish"],
+            &["flush", "map", "inet", "berth", "published"],
+            &["delete", "table", "inet", "berth"],
+        ] {
+            ask(([127, 0, 0, 1], 8080)).expect("before");
+            run("nft", command);
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            ask(([127, 0, 0, 1], 8080)).unwrap_or_else(|error| panic!("after nft {command:?}: {error}"));
+        }
+        run("nft", &["add", "table", "inet", "foreign"]);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(run("nft", &["list", "tables"]).contains("foreign"), "others' tables are not touched");
+        host.networks.dismantle().await.unwrap();
+    });
+}
+
+#[test]
+fn a_bridge_deleted_by_hand_comes_back_with_the_next_container() {
+    alone_async("repair::a_bridge_deleted_by_hand_comes_back_with_the_next_container", || async {
+        let host = Host::new().await;
+        let (one, two) = (Container::new(), Container::new());
+        host.networks.attach(one.request(&[])).await.unwrap();
+        run("ip", &["link", "del", "berth0"]);
+        host.networks.attach(two.request(&[publish(80, Protocol::Tcp, None, Some(8080))])).await.unwrap();
+        two.serve(80);
+        ask(([127, 0, 0, 1], 8080)).unwrap();
+    });
+}
+
+#[test]
+fn recovery_keeps_the_living_and_sweeps_the_rest() {
+    alone_async("repair::recovery_keeps_the_living_and_sweeps_the_rest", || async {
+        let host = Host::new().await;
+        let (living, dead) = (Container::new(), Container::new());
+        let kept = host.networks.attach(living.request(&[publish(80, Protocol::Tcp, None, Some(8080))])).await.unwrap();
+        host.networks.attach(dead.request(&[publish(80, Protocol::Tcp, None, Some(8081))])).await.unwrap();
+        living.serve(80);
+        let dir = host.dir;
+        drop(host.networks);
+        ask(([127, 0, 0, 1], 8080)).expect("published ports outlive the daemon");
+        run("ip", &["link", "add", "bv0123456789ab", "type", "veth", "peer", "name", "lost"]);
+        run("ip", &["link", "set", "bv0123456789ab", "master", "berth0"]);
+        run("nft", &["delete", "table", "inet", "berth"]);
+
+        let networks = open(&dir).await;
+        for _ in 0..2 {
+            networks.recover(std::slice::from_ref(&living.id)).await.unwrap();
+            assert_eq!(links(), ["lo", "berth0", &Bridge::host_ifname(&kept.endpoint_id)]);
+        }
+        ask(([127, 0, 0, 1], 8080)).expect("a living container's port");
+        assert!(ask(([127, 0, 0, 1], 8081)).is_err(), "a dead container's port");
+        assert!(networks.endpoints(&dead.id).is_empty());
+        let next = Container::new();
+        let endpoint = networks.attach(next.request(&[])).await.unwrap();
+        assert_eq!(ip_of(&endpoint).to_string(), "172.17.0.3", "a dead container's address is free");
+        networks.dismantle().await.unwrap();
+    });
+}
