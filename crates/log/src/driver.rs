@@ -84,7 +84,8 @@ pub trait LogDriver {
         None
     }
 
-    /// Flushes and finishes background work such as compressing a rotated file; called once, at the end.
+    /// Flushes and gives up background work, which the next one to open the log takes up again; called once, at the
+    /// end. Nothing touches the log's files after it returned.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).

@@ -89,10 +89,12 @@ impl RotatingFile {
         outcome
     }
 
-    /// Flushes, and compresses to the end.
+    /// Flushes, and gives up a compression under way: whoever opens the log next begins it again.
     pub fn close(&mut self) -> Result<()> {
         let outcome = self.write_out();
-        self.finish_squeeze();
+        if self.squeeze.take().is_some() {
+            let _ = std::fs::remove_file(squeezing(&self.path));
+        }
         outcome
     }
 
@@ -143,7 +145,7 @@ impl RotatingFile {
 
 impl Drop for RotatingFile {
     fn drop(&mut self) {
-        let _ = self.write_out();
+        let _ = self.close();
     }
 }
 

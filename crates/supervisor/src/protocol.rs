@@ -146,8 +146,7 @@ pub struct State {
 /// Told to watchers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// The container has ended and its exit record is on disk. Nothing follows; the connection closes when the
-    /// container's cgroup is gone, too.
+    /// The container has ended: its log is kept, its exit record is on disk, its cgroup is gone. Nothing follows.
     Exited(ExitRecord),
     /// An exec has ended.
     ExecExited {

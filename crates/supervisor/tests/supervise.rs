@@ -469,5 +469,19 @@ async fn memory_and_latency() {
     }
     ready.sort();
     ended.sort();
+    let stage = Stage::shell("sleep 100");
+    let Spawned { handle, .. } = stage.spawn().await;
+    handle.start().await.unwrap();
+    let mut execs = Vec::new();
+    for number in 0..30 {
+        let began = Instant::now();
+        let (_, stream) = handle.exec(exec(&number.to_string(), &["/bin/true"])).await.unwrap();
+        read_frames(stream.unwrap()).await;
+        execs.push(began.elapsed());
+    }
+    execs.sort();
+    handle.signal(libc_sigkill(), false).await.unwrap();
+    stage.ended(&handle).await;
+    println!("  exec of true to its end {:.2?} (median of 30)", execs[15]);
     println!("  spawn to ready {:.2?}, to exit {:.2?} (median of 30)", ready[15], ended[15]);
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! exec ended, output read ─► code remembered ─► watchers told ─► its stream closed
-//! main ended, output read, execs gone ─► log kept ─► exit.json ─► watchers told ─► streams closed ─► cgroup removed
+//! main ended, output read, execs gone ─► log closed ─► exit.json ─► cgroup removed ─► watchers told ─► streams closed
 //! ```
 
 use std::time::{Duration, Instant};
@@ -50,11 +50,14 @@ impl Supervisor {
     }
 
     fn finish_container(&mut self, task: &Task) {
+        self.forget_log_wait();
         self.log.finish();
         self.tell_oom();
         let record = self.exit_record(task.ended());
         // With no room for the record it still reaches whoever watches, and the status.
         let _ = record.write(&self.bundle);
+        // Before anybody is told: a restart uses the same cgroup at once.
+        self.isolation.remove();
         self.exit = Some(record.clone());
         self.recorded_at = Some(Instant::now());
         self.tell(&Event::Exited(record));
@@ -65,9 +68,6 @@ impl Supervisor {
         for watcher in &mut self.connections {
             watcher.flush();
         }
-        self.isolation.remove();
-        self.forget_log_wait();
-        self.log.close();
     }
 
     fn exit_record(&mut self, ended: Option<Ended>) -> ExitRecord {

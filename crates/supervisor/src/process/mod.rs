@@ -9,7 +9,7 @@
 //!                     ▼
 //!   settle: finished tasks, closed clients, who has to wait for whom
 //!                     ▼
-//!   main process ended, everything read ─► exit record ─► watchers told ─► cgroup removed ─► exit
+//!   main process ended, everything read ─► exit record ─► cgroup removed ─► watchers told ─► exit
 //! ```
 //!
 //! Nothing here waits for a client, and only a log driver in blocking mode may wait for a disk.

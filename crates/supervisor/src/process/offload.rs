@@ -28,7 +28,7 @@ use super::stdio::set_nonblocking;
 use crate::{Error, Result, Settings};
 
 /// How long the end of a supervisor waits for its log writer, and in what steps.
-const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 const CLOSE_PAUSE: Duration = Duration::from_millis(2);
 
 /// Before the bundle in the argument that makes a supervisor a log writer.

@@ -79,7 +79,7 @@ impl Output {
         self.failures
     }
 
-    /// Logs unfinished lines and waits, a limited time, for the log service.
+    /// Logs unfinished lines, waits, a limited time, for the log service, and closes the log.
     pub fn finish(&mut self) {
         let Self { sink, stdout, stderr, failures, .. } = self;
         for splitter in [stdout, stderr] {
@@ -93,10 +93,6 @@ impl Output {
             std::thread::sleep(std::time::Duration::from_millis(10));
             self.flush();
         }
-    }
-
-    /// Background work such as compression; after everybody was told of the end.
-    pub fn close(&mut self) {
         match &mut self.sink {
             Sink::Direct(driver) => self.failures += u64::from(driver.close().is_err()),
             Sink::Offload(offload) => offload.close(),
