@@ -62,7 +62,7 @@ async fn skopeo_reads_and_writes_the_same_images() {
         let ids = other.load(body(std::fs::read(&copy).unwrap()), None).await.unwrap();
         let image = other.resolve("again:1").await.unwrap();
         assert_eq!(image.tags, ["again:1"], "{kind}");
-        assert_eq!(ids, [image.id.clone()], "{kind}");
+        assert_eq!(ids.first(), Some(&image.id), "{kind}");
         assert_eq!(image.config.config.cmd.unwrap(), ["/hello"], "{kind}");
     }
 }
