@@ -10,7 +10,7 @@ use berth_sys::namespace::bit;
 use crate::bundle::Bundle;
 use crate::cgroup::{Cgroup, CgroupPath, Version};
 use crate::error::{Error, Result};
-use crate::gate::{self, Gate, Inside, Order, Report};
+use crate::gate::{self, Gate, Order, Report};
 use crate::id_map::IdMaps;
 use crate::mount::control::Directories;
 use crate::mount::prepare;
@@ -66,9 +66,7 @@ pub fn create(bundle: &Bundle, stdio: Stdio<'_>) -> Result<Created> {
     let plan = Plan::of(bundle, filter.as_ref())?;
     let mut birth = Birth::default();
     birth.make_early_cgroup(&plan)?;
-    let (outside, inside) = gate::pair()?;
-    birth.spawn(&plan, &stdio, &inside)?;
-    drop(inside);
+    let outside = birth.spawn(&plan, &stdio)?;
     let namespace = birth.map_ids(&plan, &outside)?;
     let prepared = prepare::all(&plan, namespace.as_ref().map(File::as_fd))?;
     send_mounts(&outside, &prepared.mounts)?;
@@ -113,17 +111,22 @@ impl Birth {
         Ok(())
     }
 
-    /// Clones init, which goes its own way.
-    fn spawn(&mut self, plan: &Plan<'_>, stdio: &Stdio<'_>, inside: &Inside) -> Result<()> {
+    /// Clones init, which goes its own way, and keeps the maker's end of the gate.
+    fn spawn(&mut self, plan: &Plan<'_>, stdio: &Stdio<'_>) -> Result<Gate> {
+        let (outside, inside) = gate::pair()?;
         let directory = self.cgroup.as_ref().and_then(Cgroup::directory_fd);
         let offsets = plan.linux.time_offsets().as_ref();
         // SAFETY: the caller of `create` has a single thread, and init::run never returns.
         match unsafe { plan.namespaces.spawn(directory, offsets) }? {
-            Side::Child => init::run(plan, stdio, inside),
+            Side::Child => {
+                // With a copy of it open, init would never notice that the maker is gone.
+                drop(outside);
+                init::run(plan, stdio, &inside)
+            }
             Side::Parent { pid, pidfd } => {
                 self.pid = pid;
                 self.pidfd = Some(pidfd);
-                Ok(())
+                Ok(outside)
             }
         }
     }

@@ -10,7 +10,7 @@ use oci_spec::runtime::Process;
 use crate::cgroup::Cgroup;
 use crate::create::Container;
 use crate::error::{Error, Failure, Result};
-use crate::gate::{self, Inside, Order, Report};
+use crate::gate::{self, Gate, Inside, Order, Report};
 use crate::init::become_root;
 use crate::limit;
 use crate::namespace::Visit;
@@ -37,9 +37,7 @@ pub struct Executed {
 pub fn exec(container: &Container, process: &Process, stdio: Stdio<'_>) -> Result<Executed> {
     check_process(process)?;
     let plan = ProcessPlan { process, filter: container.filter.as_ref(), groups: &container.groups };
-    let (outside, inside) = gate::pair()?;
-    let child = Unborn(Some(spawn(container, &plan, &stdio, &inside)?));
-    drop(inside);
+    let (child, outside) = spawn(container, &plan, &stdio)?;
     let pid = child.pid();
     if let Some(cgroup) = container.cgroup.as_ref().filter(|cgroup| cgroup.directory_fd().is_none()) {
         cgroup.add(pid)?;
@@ -82,7 +80,8 @@ impl Drop for Unborn {
 }
 
 /// Clones the child. The pid namespace counts at the clone, so the maker visits it; all others the child joins.
-fn spawn(container: &Container, plan: &ProcessPlan<'_>, stdio: &Stdio<'_>, inside: &Inside) -> Result<(i32, OwnedFd)> {
+fn spawn(container: &Container, plan: &ProcessPlan<'_>, stdio: &Stdio<'_>) -> Result<(Unborn, Gate)> {
+    let (outside, inside) = gate::pair()?;
     let mut visit = Visit::default();
     if container.namespaces & bit::PID != 0 {
         visit.enter(bit::PID, container.pidfd.as_fd())?;
@@ -92,9 +91,11 @@ fn spawn(container: &Container, plan: &ProcessPlan<'_>, stdio: &Stdio<'_>, insid
     match unsafe { clone3(&request) }.map_err(Error::process("clone a process for the container"))? {
         Side::Child => {
             std::mem::forget(visit);
-            run(container, plan, stdio, inside)
+            // With a copy of it open, this process would never notice that the maker is gone.
+            drop(outside);
+            run(container, plan, stdio, &inside)
         }
-        Side::Parent { pid, pidfd } => Ok((pid, pidfd)),
+        Side::Parent { pid, pidfd } => Ok((Unborn(Some((pid, pidfd))), outside)),
     }
 }
 

@@ -48,9 +48,16 @@ fn prepare(plan: &Plan<'_>, stdio: &Stdio<'_>, gate: &Inside) -> Result<Ready, F
     rootfs::attach(tree.as_fd())?;
     attach::all(tree.as_fd(), &plan.mounts, &mut made, &mut received)?;
     enter_control_groups(plan, gate, tree.as_fd())?;
+    let pair = open_terminal(stdio, tree.as_fd())?;
     let settings = open_settings(plan, tree.as_fd())?;
-    let slave = open_terminal(stdio, tree.as_fd())?;
-    report_ready(stdio, gate, &identity, slave)?;
+    mask::protect(tree.as_fd(), plan.linux.readonly_paths().as_deref().unwrap_or_default())?;
+    mask::hide(tree.as_fd(), plan.linux.masked_paths().as_deref().unwrap_or_default())?;
+    rootfs::propagate(tree.as_fd(), plan.linux.rootfs_propagation().as_deref())?;
+    plan.process.enter_directory(tree.as_fd())?;
+    seal(plan, tree.as_fd())?;
+    let identity = plan.process.identity(tree.as_fd())?;
+    enter_root(plan, tree.as_fd())?;
+    report_ready(stdio, gate, &identity, pair)?;
     Ok(Ready { identity, settings })
 }
 
@@ -62,8 +69,8 @@ fn start(
     ready: &Ready,
 ) -> Result<std::convert::Infallible, Failure> {
     gate.wait(Order::Go)?;
-    if let (Some(settings), Some(proc)) = (plan.linux.sysctl(), &ready.settings) {
-        sysctl::write(proc.as_fd(), settings)?;
+    if let (Some(wanted), Some(settings)) = (plan.linux.sysctl(), &ready.settings) {
+        sysctl::write(settings.as_fd(), wanted)?;
     }
     plan.process.confine(&ready.identity)?;
     if plan.init {

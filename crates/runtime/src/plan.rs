@@ -65,7 +65,12 @@ impl<'a> Plan<'a> {
         } else {
             IdMaps::default()
         };
-        let mounts = spec.mounts().iter().flatten().map(|mount| planned(mount, &namespaces)).collect::<Result<_>>()?;
+        let mounts = spec
+            .mounts()
+            .iter()
+            .flatten()
+            .filter_map(|mount| planned(mount, &namespaces).transpose())
+            .collect::<Result<_>>()?;
         let process = ProcessPlan { process, filter, groups: &bundle.extension.groups };
         Ok(Self {
             spec,
@@ -105,7 +110,8 @@ pub(crate) fn check_process(process: &Process) -> Result<()> {
     Ok(())
 }
 
-fn planned(mount: &Mount, namespaces: &Namespaces) -> Result<Planned> {
+/// `None` for a view of something that the host does not have.
+fn planned(mount: &Mount, namespaces: &Namespaces) -> Result<Option<Planned>> {
     let mut options = option::parse(mount.options().as_deref().unwrap_or_default());
     let kind = mount.typ().as_deref().unwrap_or("none");
     let source = mount.source().clone().unwrap_or_default();
@@ -121,10 +127,11 @@ fn planned(mount: &Mount, namespaces: &Namespaces) -> Result<Planned> {
         // The kernel gives these to the root of the namespace they show; of the host's, the container gets a view.
         "sysfs" if !namespaces.rules(bit::NETWORK) => host_view(&mut options, "/sys"),
         "proc" if !namespaces.rules(bit::PID) => host_view(&mut options, "/proc"),
+        "mqueue" if !namespaces.rules(bit::IPC) && !Path::new("/dev/mqueue").exists() => return Ok(None),
         "mqueue" if !namespaces.rules(bit::IPC) => host_view(&mut options, "/dev/mqueue"),
         other => Kind::Filesystem(other.to_owned()),
     };
-    Ok(Planned { destination, kind, options })
+    Ok(Some(Planned { destination, kind, options }))
 }
 
 fn host_view(options: &mut Options, path: &str) -> Kind {

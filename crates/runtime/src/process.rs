@@ -36,7 +36,12 @@ impl ProcessPlan<'_> {
         let wanted = self.process.user();
         let unknown = |error: crate::Error| Failure::own("user", Errno::INVAL, error.to_string());
         let mut identity = match wanted.username() {
-            Some(name) => user::resolve(root, name, self.groups).map_err(unknown)?,
+            Some(name) => {
+                let mut identity = user::resolve(root, name, self.groups).map_err(unknown)?;
+                // The group of the user counts wherever a supplementary group does, refusals included.
+                identity.groups.push(identity.gid);
+                identity
+            }
             None => {
                 let named = user::resolve(root, &format!("{}:{}", wanted.uid(), wanted.gid()), self.groups);
                 let mut identity = named.map_err(unknown)?;
@@ -45,6 +50,8 @@ impl ProcessPlan<'_> {
             }
         };
         identity.groups.extend(wanted.additional_gids().iter().flatten());
+        identity.groups.sort_unstable();
+        identity.groups.dedup();
         Ok(identity)
     }
 

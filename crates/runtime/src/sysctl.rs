@@ -1,21 +1,14 @@
 //! Kernel settings of the container's namespaces (`linux.sysctl`).
 
 use std::collections::HashMap;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use berth_sys::Errno;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use crate::error::Failure;
 
-/// Opens `sys` of a proc mount. Mounts put over it later, which make it read-only, are not seen from here.
-pub(crate) fn open(proc: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    rustix::fs::openat2(proc, c"sys", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
-        .map_err(|errno| Failure::kernel("sysctl", "cannot open /proc/sys", errno))
-}
-
-/// Writes each setting below `settings`, an open `/proc/sys`. Those of namespaces that the container
+/// Writes each setting below `sys`, which is `/proc/sys` as opened before it was covered. Those of namespaces that the container
 /// shares with the host were refused long before; what the kernel refuses here is told with the setting's name.
 pub(crate) fn write(sys: BorrowedFd<'_>, settings: &HashMap<String, String>) -> Result<(), Failure> {
     for (name, value) in settings {

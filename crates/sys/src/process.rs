@@ -120,12 +120,13 @@ pub fn ignore_signal(signal: i32) -> Result<()> {
 
 /// Gives every signal its default action and blocks none: a container must not inherit the engine's choices.
 pub fn reset_signals() -> Result<()> {
-    for signal in 1..=64 {
-        if signal == libc::SIGKILL || signal == libc::SIGSTOP || signal == 32 || signal == 33 {
-            continue;
-        }
-        // SAFETY: SIG_DFL is always a valid action; 32 and 33 belong to the C library and are left out.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // The kernel's `struct sigaction` of all zeros is the default action. The C library's own call would leave out the
+    // two signals it keeps for itself, which may have been inherited as ignored.
+    let default_action = [0u64; 4];
+    for signal in (1..=64).filter(|signal| *signal != libc::SIGKILL && *signal != libc::SIGSTOP) {
+        let unwanted = std::ptr::null_mut::<u64>();
+        // SAFETY: the array is as large as the kernel's structure; sets are 8 bytes.
+        check(unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default_action.as_ptr(), unwanted, 8) })?;
     }
     // SAFETY: an empty set is initialised before use.
     let returned = unsafe {
