@@ -172,6 +172,39 @@ mod tests {
     }
 
     #[test]
+    fn the_contract_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let journal = UnixDatagram::bind(&path).unwrap();
+        // Datagram queues are short: a reader empties the journal's while the suite writes.
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 65536];
+            while let Ok(len) = journal.recv(&mut buffer) {
+                if sender.send(parse(&buffer[..len])).is_err() {
+                    return;
+                }
+            }
+        });
+        let seen = std::cell::RefCell::new(Vec::new());
+        let observe = |_: &Path| {
+            while let Ok(fields) = receiver.recv_timeout(std::time::Duration::from_millis(100)) {
+                let value = |name: &str| fields.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone());
+                let stream = if value("PRIORITY").unwrap() == b"3" { Stream::Stderr } else { Stream::Stdout };
+                let partial = value("CONTAINER_PARTIAL_MESSAGE").is_some();
+                let bytes = value("MESSAGE").unwrap();
+                seen.borrow_mut().push(crate::contract::Observed { stream, bytes, partial });
+            }
+            Some(seen.borrow().clone())
+        };
+        let open = |_: &Path| -> Box<dyn LogDriver> {
+            Box::new(Journald::open(&path, &LogConfig::new("journald"), &ContainerTags::default()).unwrap())
+        };
+        let subject = crate::contract::Subject { open: &open, observe: &observe, exact: true };
+        crate::contract::run(&subject, dir.path());
+    }
+
+    #[test]
     fn entries_arrive_with_their_fields_and_long_ones_as_memory_files() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");

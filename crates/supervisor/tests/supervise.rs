@@ -44,7 +44,16 @@ fn main() -> ExitCode {
             println!("test {name} ... ok ({:.0?})", began.elapsed());
         }
     }
+    remove_parent_cgroups();
     ExitCode::SUCCESS
+}
+
+/// Containers remove their own cgroups; the parent they share is this test's to remove.
+fn remove_parent_cgroups() {
+    let mounts = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
+    for mount in mounts.chain([PathBuf::from("/sys/fs/cgroup")]) {
+        let _ = fs::remove_dir(mount.join("berth-test"));
+    }
 }
 
 type Test = fn() -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
