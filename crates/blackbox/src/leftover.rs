@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Folders that hold one entry per container and must be empty without any.
 const CONTAINER_FOLDERS: &[&str] = &["run/containers", "data/containers"];
 
+/// The engines' own bridges, which appear with the first container and stay.
+const BRIDGES: &[&str] = &["berth0", "docker0"];
+
 /// A list of everything found, as sentences that name the thing.
 #[derive(Debug, Default, Clone)]
 pub struct Traces(BTreeSet<String>);
@@ -22,7 +25,12 @@ impl Traces {
         // dockerd keeps the host's own network namespace mounted once host mode was used; it is no container's.
         let mounts = mounts.lines().filter(|line| !line.contains("/run/netns/default "));
         found.extend(mounts.map(point).filter(|at| at.starts_with(&*here)).map(|at| format!("mount {at}")));
-        found.extend(links(holder).into_iter().map(|link| format!("link {link}")));
+        found.extend(
+            links(holder)
+                .into_iter()
+                .filter(|link| !BRIDGES.contains(&link.as_str()))
+                .map(|link| format!("link {link}")),
+        );
         let cgroups = cgroups(cgroup).into_iter().flat_map(|top| below(&top));
         found.extend(cgroups.map(|path| format!("cgroup {}", path.display())));
         found.extend(processes(place).into_iter().map(|(pid, line)| format!("process {pid} {line}")));

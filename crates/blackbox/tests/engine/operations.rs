@@ -3,9 +3,6 @@
 use berth_blackbox::operations::{Operation, table};
 use berth_blackbox::{Engine, Kind};
 
-/// The newest version, so that no operation is hidden by an old one.
-const NEWEST: &str = "/v1.56";
-
 /// Operations that answer with a stream that has no end, or that change the whole engine when asked with nothing.
 fn probe(operation: &Operation) -> (String, &'static [u8]) {
     let path = operation.path.replace("{id}", "nobody").replace("{name}", "nobody");
@@ -13,7 +10,7 @@ fn probe(operation: &Operation) -> (String, &'static [u8]) {
         "SystemEvents" => (format!("{path}?since=1&until=2"), b""),
         "ContainerCreate" | "VolumeCreate" => (path, b"{"),
         "ContainerExec" | "ExecStart" | "ContainerUpdate" | "SystemAuth" => (path, b"{}"),
-        "ContainerRename" => (format!("{path}?name=x"), b""),
+        "ContainerRename" => (format!("{path}?name=other"), b""),
         "ContainerResize" | "ExecResize" => (format!("{path}?h=1&w=1"), b""),
         "ContainerLogs" => (format!("{path}?stdout=1"), b""),
         "ContainerArchive" | "ContainerArchiveInfo" | "PutContainerArchive" => (format!("{path}?path=/"), b""),
@@ -33,12 +30,14 @@ fn every_operation_is_answered_as_the_table_says() {
         berth_blackbox::skip!("the table is berth's");
     }
     let mut faults = Vec::new();
+    // The newest version, so that no operation is hidden by an old one.
+    let newest = engine.http().get("/_ping").header("api-version").expect("a version").to_owned();
     let operations = table();
     assert_eq!(operations.len(), 108);
     for operation in operations {
         let (path, body) = probe(&operation);
         let headers = [("Content-Type", "application/json")];
-        let answer = engine.http().request(&operation.method, &format!("{NEWEST}{path}"), &headers, body);
+        let answer = engine.http().request(&operation.method, &format!("/v{newest}{path}"), &headers, body);
         let is_as_told = match operation.is_answered {
             true => answer.status < 500 && !answer.message().contains("page not found"),
             false => answer.status == 501 && answer.message().contains("not built yet"),
