@@ -37,7 +37,7 @@ const USAGE: u8 = 125;
 /// Runs the command line `args`, the program's name not among them.
 #[must_use]
 pub fn main(args: Vec<OsString>) -> ExitCode {
-    let code = match words(args).and_then(|words| dispatch(words)) {
+    let code = match words(args).and_then(dispatch) {
         Ok(code) => code,
         Err(failure) => {
             if !failure.text.is_empty() {

@@ -9,7 +9,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The text of `-H`, `BERTH_HOST` or `DOCKER_HOST` is no address.
-    #[error("unable to parse docker host `{0}`")]
+    #[error("invalid bind address format: {0}")]
     Host(String),
     /// Nothing answers at the address.
     #[error("Cannot connect to the berth daemon at {host}. Is the berth daemon running?")]

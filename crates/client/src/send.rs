@@ -71,11 +71,13 @@ impl Client {
     /// [`Error::Status`] with the daemon's text, and what [`Error`] lists for connections.
     pub async fn send(&self, mut request: Request) -> Result<Response<Incoming>> {
         let path = request.path.clone();
-        if request.body.again().is_none() {
+        // A HEAD answer has no text to hear the offered version in.
+        if request.body.again().is_none() || request.method == hyper::Method::HEAD {
             self.agree().await?;
         }
         loop {
             let again = request.body.again();
+            let spoken = self.api_version();
             let response = self.exchange(&mut request).await?;
             if response.status().is_success() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 self.confirm();
@@ -84,7 +86,7 @@ impl Client {
             let code = response.status().as_u16();
             let message = message(response, &path).await;
             match (again, too_new(&message)) {
-                (Some(body), Some(offered)) if self.lower(offered) => request.body = body,
+                (Some(body), Some(offered)) if self.lower(&spoken, offered) => request.body = body,
                 _ => {
                     self.confirm();
                     return Err(Error::Status { code, message });
@@ -253,14 +255,18 @@ impl Client {
         }
     }
 
-    /// Takes the daemon's `offered` version if none was agreed yet.
-    fn lower(&self, offered: &str) -> bool {
+    /// Takes the daemon's `offered` version after it refused `spoken`. A call beside this one may have done so already;
+    /// then that one's is used.
+    fn lower(&self, spoken: &str, offered: &str) -> bool {
         let mut version = self.version.lock().unwrap_or_else(|e| e.into_inner());
-        let fresh = matches!(&*version, Version::Tried(tried) if numbers(offered) < numbers(tried));
-        if fresh {
-            *version = Version::Agreed(offered.to_owned());
+        match &*version {
+            Version::Tried(tried) if numbers(offered) < numbers(tried) => {
+                *version = Version::Agreed(offered.to_owned());
+                true
+            }
+            Version::Agreed(agreed) => numbers(agreed) < numbers(spoken),
+            _ => false,
         }
-        fresh
     }
 }
 

@@ -1,7 +1,9 @@
 //! From the flags of `run` and `create` to the body of POST /containers/create.
 
 use crate::grammar::{Flags, number};
-use crate::option::{device, env, gpu, label, mount, network, port, restart, security, throttle, ulimit, volume};
+use crate::option::{
+    capability, device, env, gpu, label, mount, network, port, restart, security, throttle, ulimit, volume,
+};
 use network::Attachment;
 use serde_json::{Map, Value, json};
 
@@ -88,8 +90,6 @@ pub fn build(flags: &Flags, image: &str, command: &[String]) -> Result<Body, Str
     behaviour(flags, &mut host)?;
     let networks = networks(flags)?;
     names(flags, &networks, &mut host);
-    let mac = flags.text("mac-address");
-    config.text("MacAddress", mac);
     config.put("HostConfig", host.0);
     config.put("NetworkingConfig", json!({"EndpointsConfig": endpoints(&networks)}));
     Ok(Body { json: config.0.into(), streams })
@@ -196,7 +196,6 @@ fn resources(flags: &Flags, host: &mut Fields) -> Result<(), String> {
         ("memory", "Memory"),
         ("memory-reservation", "MemoryReservation"),
         ("memory-swap", "MemorySwap"),
-        ("kernel-memory", "KernelMemory"),
         ("shm-size", "ShmSize"),
     ] {
         host.number(key, flags.bytes(flag));
@@ -225,10 +224,16 @@ fn resources(flags: &Flags, host: &mut Fields) -> Result<(), String> {
         ("device-read-iops", "BlkioDeviceReadIOps", throttle::operations),
         ("device-write-iops", "BlkioDeviceWriteIOps", throttle::operations),
         ("blkio-weight-device", "BlkioWeightDevice", throttle::weight),
-        ("ulimit", "Ulimits", ulimit::parse),
     ] {
         host.values(key, flags.list(flag).map(read).collect::<Result<_, _>>()?);
     }
+    // The last of a name counts.
+    let mut limits = std::collections::BTreeMap::new();
+    for limit in flags.list("ulimit").map(ulimit::parse) {
+        let limit = limit?;
+        limits.insert(limit["Name"].to_string(), limit);
+    }
+    host.values("Ulimits", limits.into_values().collect());
     Ok(())
 }
 
@@ -249,8 +254,9 @@ fn namespaces(flags: &Flags, host: &mut Fields) -> Result<(), String> {
     host.text("CgroupnsMode", flags.text("cgroupns"));
     host.text("IpcMode", flags.text("ipc"));
     host.text("Isolation", flags.text("isolation"));
-    host.texts("CapAdd", flags.list("cap-add"));
-    host.texts("CapDrop", flags.list("cap-drop"));
+    let (add, drop) = capability::effective(flags.list("cap-add"), flags.list("cap-drop"));
+    host.texts("CapAdd", add.iter().map(String::as_str));
+    host.texts("CapDrop", drop.iter().map(String::as_str));
     host.on("Privileged", flags.on("privileged"));
     host.texts("GroupAdd", flags.list("group-add"));
     host.object("Sysctls", label::object(flags.list("sysctl")));
@@ -277,6 +283,7 @@ fn storage(flags: &Flags, host: &mut Fields) -> Result<(), String> {
     host.text("VolumeDriver", flags.text("volume-driver"));
     host.object("StorageOpt", security::storage_options(flags.list("storage-opt"))?);
     host.on("ReadonlyRootfs", flags.on("read-only"));
+    flags.list("device").try_for_each(device::check)?;
     let (cdi, plain): (Vec<_>, Vec<_>) = flags.list("device").partition(|text| device::is_cdi(text));
     host.values("Devices", plain.into_iter().map(device::mapping).collect());
     host.texts("DeviceCgroupRules", flags.list("device-cgroup-rule"));
@@ -348,8 +355,9 @@ fn networks(flags: &Flags) -> Result<Vec<Attachment>, String> {
         networks.push(Attachment { target: "default".into(), ..Attachment::default() });
     }
     let Some(first) = networks.first_mut() else { return Ok(networks) };
-    if first.is_mode() && flags.given("network-alias") {
-        return Err("conflicting options: cannot attach both user-defined and non-user-defined network-modes".into());
+    let own = !first.is_mode() && !matches!(first.target.as_str(), "default" | "bridge");
+    if !own && flags.given("network-alias") {
+        return Err("network-scoped aliases are only supported for user-defined networks".into());
     }
     let conflict = |kind: &str| format!("conflicting options: cannot specify both --{kind} and per-network {kind}");
     if flags.given("network-alias") && !first.aliases.is_empty() {
@@ -363,6 +371,9 @@ fn networks(flags: &Flags) -> Result<Vec<Attachment>, String> {
     }
     if !mac.is_empty() && !first.mac.is_empty() {
         return Err(conflict("mac-address"));
+    }
+    if own {
+        first.links.extend(flags.strings("link"));
     }
     first.aliases.extend(flags.strings("network-alias"));
     first.link_local.extend(flags.strings("link-local-ip"));

@@ -34,8 +34,8 @@ async fn logs(call: Call) -> Outcome {
     let (client, flags, name) = (call.client()?, &call.flags, call.args[0].as_str());
     let wanted = Logs {
         follow: flags.on("follow"),
-        since: point::unix(flags.text("since"), "since")?,
-        until: point::unix(flags.text("until"), "until")?,
+        since: point::unix_of(flags.text("since"), "since")?,
+        until: point::unix_of(flags.text("until"), "until")?,
         timestamps: flags.on("timestamps"),
         details: flags.on("details"),
         tail: flags.text("tail").to_owned(),

@@ -99,7 +99,7 @@ pub static ISOLATION: &[Flag] = &[
     Flag::list("cap-add", "Add Linux capabilities"),
     Flag::list("cap-drop", "Drop Linux capabilities"),
     Flag::text("cgroupns", CGROUPNS),
-    Flag::list("device", "Add a host device to the container").check(device::check),
+    Flag::list("device", "Add a host device to the container"),
     Flag::list("device-cgroup-rule", "Add a rule to the cgroup allowed devices list").check(device::check_rule),
     Flag::list("gpus", "GPU devices to add to the container ('all' to pass all GPUs)")
         .value("gpu-request")
@@ -112,7 +112,7 @@ pub static ISOLATION: &[Flag] = &[
     Flag::switch("read-only", "Mount the container's root filesystem as read only"),
     Flag::list("security-opt", "Security Options"),
     Flag::list("storage-opt", "Storage driver options for the container"),
-    Flag::map("sysctl", "Sysctl options").check(label::check_pair),
+    Flag::map("sysctl", "Sysctl options").check(label::check_sysctl),
     Flag::map("time-offset", "Offset of a clock in the container: monotonic=DURATION or boottime=DURATION")
         .check(check_time_offset),
     Flag::list("tmpfs", "Mount a tmpfs directory"),
@@ -135,7 +135,7 @@ pub static NETWORK: &[Flag] = &[
     Flag::text("ip", "IPv4 address (e.g., 172.30.100.104)"),
     Flag::text("ip6", "IPv6 address (e.g., 2001:db8::33)"),
     Flag::list("link", "Add link to another container").check(label::check_link),
-    Flag::list("link-local-ip", "Container IPv4/IPv6 link-local addresses").check(label::check_address),
+    Flag::list("link-local-ip", "Container IPv4/IPv6 link-local addresses"),
     Flag::text("mac-address", "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
     Flag::list("network", "Connect a container to a network").value("network").check(network::check),
     Flag::list("network", "").value("network").check(network::check).also("net"),

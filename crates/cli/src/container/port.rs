@@ -27,12 +27,14 @@ async fn port(call: Call) -> Outcome {
     };
     let (digits, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
     if digits.parse::<u16>().is_err() {
-        return Err(Failure::new(format!("Error: invalid port ({digits}): invalid port number")));
+        return Err(Failure::new(format!(
+            "Error: invalid port ({digits}): strconv.ParseUint: parsing {digits:?}: invalid syntax"
+        )));
     }
     let key = format!("{digits}/{protocol}");
     let addresses: Vec<_> = published.iter().filter(|(port, _)| *port == key).collect();
     if addresses.is_empty() {
-        return Err(Failure::new(format!("Error: No public port '{key}' published for {name}")));
+        return Err(Failure::new(format!("Error: No public port '{wanted}' published for {name}")));
     }
     for (_, address) in addresses {
         println!("{address}");

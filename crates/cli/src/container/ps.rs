@@ -58,7 +58,7 @@ async fn ps(call: Call) -> Outcome {
     let query = Query {
         all: flags.on("all"),
         limit: last,
-        size: flags.on("size") || format.contains(".Size"),
+        size: flags.on("size") || format.contains(".Size") || format.contains("json .}}"),
         filters: filter::json(flags.list("filter"), &[]),
     };
     let containers = call.client()?.containers(&query).await?;

@@ -23,13 +23,17 @@ async fn rm(call: Call) -> Outcome {
     if call.args.iter().any(|name| name.trim_matches('/').is_empty()) {
         return Err(Failure::new("Container name cannot be empty"));
     }
-    call.each(&call.args, async |name| match client.remove(name, force, volumes, link).await {
-        // Forced removal of what is not there has done its work.
-        Err(e) if force && e.is_not_found() => {
-            eprintln!("{e}");
-            Ok(())
+    let mut failed = false;
+    let removing = call.args.iter().map(|name| client.remove(name, force, volumes, link));
+    for (name, result) in call.args.iter().zip(futures_util::future::join_all(removing).await) {
+        match result {
+            Ok(()) => println!("{name}"),
+            Err(e) => {
+                // Forced removal of what is not there has done its work.
+                failed |= !(force && e.is_not_found());
+                eprintln!("{e}");
+            }
         }
-        other => other,
-    })
-    .await
+    }
+    if failed { Err(Failure::silent(1)) } else { Ok(0) }
 }

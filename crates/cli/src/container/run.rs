@@ -167,7 +167,6 @@ pub fn detach_keys(call: &Call) -> Result<DetachKeys, Failure> {
     }
     let shown = if text.is_empty() { keys::DEFAULT } else { &text };
     let bytes = keys::parse(shown).map_err(|e| Failure::new(format!("invalid detach keys ({shown}): {e}")))?;
-    let bytes = if call.flags.on("tty") || !call.flags.given("tty") { bytes } else { Vec::new() };
     Ok(DetachKeys { text, bytes })
 }
 

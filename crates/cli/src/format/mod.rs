@@ -53,7 +53,7 @@ impl List<'_> {
         match format.strip_prefix("table").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\\'])) {
             _ if format.is_empty() => Ok(self.default_table(rows)),
             Some(rest) if rest.trim().is_empty() => Ok(self.default_table(rows)),
-            Some(template) => self.template_table(template.trim_start(), rows),
+            Some(template) => self.template_table(format, template.trim_start(), rows),
             None if format == "json" => self.lines("{{json .}}", rows),
             None => self.lines(format, rows),
         }
@@ -72,10 +72,10 @@ impl List<'_> {
         table::align(&lines)
     }
 
-    fn template_table(&self, source: &str, rows: &[Row]) -> Result<String, Failure> {
+    fn template_table(&self, format: &str, source: &str, rows: &[Row]) -> Result<String, Failure> {
         let heads: Row = self.columns.iter().map(|(name, head)| ((*name).to_owned(), (*head).into())).collect();
         let mut lines =
-            Template::heads(source).map_err(refuse)?.run(&heads.into()).map_err(|e| self.execution(source, e))?;
+            Template::heads(source).map_err(refuse)?.run(&heads.into()).map_err(|e| self.execution(format, e))?;
         lines.push('\n');
         lines.push_str(&self.lines(source, rows)?);
         Ok(table::align(&lines))
@@ -98,6 +98,7 @@ impl List<'_> {
                 template::place(source, &key),
                 self.kind
             )),
+            template::Error::Parse(_) => refuse(error),
             other => refuse(format!("failed to execute template: {other}")),
         }
     }

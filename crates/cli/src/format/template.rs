@@ -77,7 +77,8 @@ impl Template {
                 let whole = word(args.first());
                 Ok(text(whole.chars().take(count(args.get(1))).collect()))
             })
-            .func("index", index);
+            .func("index", index)
+            .func("len", len);
         Self::finish(template, source, orders)
     }
 
@@ -145,6 +146,10 @@ impl Template {
     fn execute(&self, data: &Data) -> Result<String, Error> {
         self.template.execute_to_string(data).map_err(|e| match e {
             TemplateError::MissingKey { key } => Error::Missing(key),
+            // Go finds this while reading.
+            TemplateError::UndefinedFunction(name) => {
+                Error::Parse(format!("template: :1: function {name:?} not defined"))
+            }
             other => Error::Execute(format!("template: {other}")),
         })
     }
@@ -209,6 +214,17 @@ fn title(text: &str) -> String {
         shown
     };
     text.chars().map(upper).collect()
+}
+
+/// Go's `len`, where nothing has the length 0: a list or map that the API sends as null.
+fn len(args: &[Data]) -> Answer {
+    let length = match args.first() {
+        None | Some(Data::Nil) => 0,
+        Some(other) => other
+            .len()
+            .ok_or(TemplateError::TypeMismatch { expected: "list, map or string", got: other.type_name() })?,
+    };
+    Ok(Data::Int(i64::try_from(length).unwrap_or(i64::MAX)))
 }
 
 /// Go's `index`, where a key that a map does not have gives an empty text.

@@ -8,6 +8,26 @@ use serde_json::{Map, Number, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
+/// Fields that the API leaves out when they are empty, each with a field of the same object that is always there. A
+/// template may ask for them; their JSON does not show them.
+const OMITTED: &[(&str, &str)] = &[
+    ("OOMKilled", "Health"),
+    ("OnBuild", "ExposedPorts"),
+    ("OnBuild", "Healthcheck"),
+    ("OnBuild", "NetworkDisabled"),
+    ("OnBuild", "Shell"),
+    ("OnBuild", "StopSignal"),
+    ("OnBuild", "StopTimeout"),
+    ("NetworkMode", "Annotations"),
+    ("NetworkMode", "Init"),
+    ("NetworkMode", "Mounts"),
+    ("NetworkMode", "StorageOpt"),
+    ("NetworkMode", "Sysctls"),
+    ("NetworkMode", "Tmpfs"),
+    ("LogPath", "SizeRootFs"),
+    ("LogPath", "SizeRw"),
+];
+
 /// Orders of keys by the address of the map.
 #[derive(Clone, Default)]
 pub struct Orders(Arc<Mutex<HashMap<usize, Vec<Arc<str>>>>>);
@@ -32,8 +52,13 @@ impl Orders {
 
     fn map(&self, fields: &Map<String, Value>) -> Data {
         let order: Vec<Arc<str>> = fields.keys().map(|key| key.as_str().into()).collect();
-        let entries: BTreeMap<Arc<str>, Data> =
+        let mut entries: BTreeMap<Arc<str>, Data> =
             order.iter().zip(fields.values()).map(|(key, value)| (key.clone(), self.data(value))).collect();
+        for (_, field) in
+            OMITTED.iter().filter(|(mark, field)| fields.contains_key(*mark) && !fields.contains_key(*field))
+        {
+            entries.insert((*field).into(), Data::Nil);
+        }
         let entries = Arc::new(entries);
         let address = Arc::as_ptr(&entries) as usize;
         self.0.lock().unwrap_or_else(|e| e.into_inner()).insert(address, order);

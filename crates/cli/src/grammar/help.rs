@@ -3,6 +3,7 @@
 use super::{Command, Flag, PROGRAM};
 
 const WIDTH_DEFAULT: usize = 80;
+const SLOP: usize = 5;
 
 /// `Usage:  berth run [OPTIONS] IMAGE`, for each line of the command's usage.
 #[must_use]
@@ -60,7 +61,7 @@ pub fn options(command: &Command) -> String {
             (default, "string") => format!(" (default {default:?})"),
             (default, _) => format!(" (default {default})"),
         });
-        let lines = wrap(&help, width().saturating_sub(column).max(24));
+        let lines = wrap(&help, width().saturating_sub(column + 1).max(24));
         for (at, line) in lines.iter().enumerate() {
             let lead = if at == 0 { head.as_str() } else { "" };
             text.push_str(format!("{lead:column$}{line}").trim_end());
@@ -83,20 +84,28 @@ fn width() -> usize {
         .unwrap_or(WIDTH_DEFAULT)
 }
 
-/// Breaks `text` at spaces so that lines have at most `width` characters; its own line ends stay.
+/// Breaks `text` so that lines have at most `width` characters. A line ends [`SLOP`] characters early unless all that is
+/// left then fits; its own line ends stay.
 fn wrap(text: &str, width: usize) -> Vec<String> {
+    let limit = width.saturating_sub(SLOP);
     let mut lines = Vec::new();
-    for paragraph in text.split('\n') {
-        let mut line = String::new();
-        for word in paragraph.split(' ') {
-            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
-                lines.push(std::mem::take(&mut line));
-            } else if !line.is_empty() || word.is_empty() {
-                line.push(' ');
+    let mut rest: Vec<char> = text.chars().collect();
+    loop {
+        let end = match rest.len() < width {
+            true => None,
+            false => {
+                let head = &rest[..limit];
+                let line_end = head.iter().rposition(|c| *c == '\n');
+                line_end.or_else(|| head.iter().rposition(|c| *c == ' ')).filter(|at| *at > 0)
             }
-            line.push_str(word);
-        }
-        lines.push(line);
+        };
+        let Some(end) = end else {
+            let last: String = rest.into_iter().collect();
+            lines.extend(last.split('\n').map(str::to_owned));
+            return lines;
+        };
+        let line: String = rest[..end].iter().collect();
+        lines.extend(line.split('\n').map(str::to_owned));
+        rest.drain(..=end);
     }
-    lines
 }

@@ -14,7 +14,7 @@ pub fn check(text: &str) -> Result<(), String> {
 /// Docker's text.
 pub fn parse(text: &str) -> Result<Value, String> {
     let (mut driver, mut count, mut ids, mut options) = (String::new(), None, Vec::new(), serde_json::Map::new());
-    let mut capabilities = vec!["gpu".to_owned()];
+    let mut capabilities = Vec::new();
     let mut seen: Vec<String> = Vec::new();
     for field in csv::fields(text)? {
         let (key, value) = match field.split_once('=') {
@@ -45,6 +45,7 @@ pub fn parse(text: &str) -> Result<Value, String> {
         None => 0,
     };
     let ids = if ids.is_empty() { Value::Null } else { ids.into() };
+    capabilities.push("gpu".to_owned());
     let capabilities = json!([capabilities]);
     Ok(json!({"Driver": driver, "Count": count, "DeviceIDs": ids, "Capabilities": capabilities, "Options": options}))
 }
@@ -52,12 +53,9 @@ pub fn parse(text: &str) -> Result<Value, String> {
 fn parse_count(text: &str) -> Result<i64, String> {
     match text {
         "all" => Ok(-1),
-        _ => text.parse().map_err(|_| {
-            format!(
-                "invalid count ({text}): value must be either \"all\" or an integer: strconv.Atoi: parsing {text:?}: \
-                 invalid syntax"
-            )
-        }),
+        _ => text
+            .parse()
+            .map_err(|_| format!("invalid count ({text}): value must be either \"all\" or an integer: invalid syntax")),
     }
 }
 

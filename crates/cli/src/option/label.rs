@@ -17,6 +17,25 @@ pub fn check_pair(text: &str) -> Result<(), String> {
     }
 }
 
+/// Judges `--sysctl`: only what belongs to a namespace may be set.
+pub fn check_sysctl(text: &str) -> Result<(), String> {
+    const NAMES: &[&str] = &[
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    let known = |key: &str| NAMES.contains(&key) || key.starts_with("net.") || key.starts_with("fs.mqueue.");
+    match text.split_once('=') {
+        Some((key, _)) if known(key) => Ok(()),
+        _ => Err(format!("sysctl '{text}' is not allowed")),
+    }
+}
+
 /// Judges `-l`.
 pub fn check_label(text: &str) -> Result<(), String> {
     match text.starts_with('=') || text.is_empty() {

@@ -3,6 +3,7 @@
 //! What Docker's client refuses while reading flags is a `check`; what it refuses later, or what needs a value, is a
 //! `parse`. Each result is the JSON that the Engine API wants.
 
+pub mod capability;
 pub mod csv;
 pub mod device;
 pub mod env;

@@ -112,7 +112,8 @@ fn expose(text: &str, ports: &mut Ports) -> Result<(), String> {
     }
     let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let refuse = |why: &str| format!("invalid range format for --expose: {text}, error: {why}");
-    let (first, last) = range(number).ok_or_else(|| refuse("invalid port number"))?;
+    let (first, last) =
+        range(number).ok_or_else(|| refuse(&format!("strconv.ParseUint: parsing {number:?}: invalid syntax")))?;
     let lower = protocol.to_ascii_lowercase();
     if !matches!(lower.as_str(), "tcp" | "udp" | "sctp") {
         return Err(format!("invalid proto: {protocol}"));

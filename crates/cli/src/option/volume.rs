@@ -26,19 +26,10 @@ pub fn parse<'a>(given: impl Iterator<Item = &'a str>) -> Result<Volumes, String
             Some((source, rest)) if source.starts_with('.') => {
                 volumes.binds.push(format!("{}:{rest}", absolute(source)?));
             }
-            Some(("~", rest)) => volumes.binds.push(format!("{}:{rest}", home(""))),
-            Some((source, rest)) if source.starts_with("~/") => {
-                volumes.binds.push(format!("{}:{rest}", home(&source[1..])));
-            }
             Some(_) => volumes.binds.push(text.to_owned()),
         }
     }
     Ok(volumes)
-}
-
-fn home(rest: &str) -> String {
-    let home = std::env::home_dir().unwrap_or_default();
-    format!("{}{rest}", home.display())
 }
 
 /// `path` from the working directory, `.` and `..` resolved in the text.

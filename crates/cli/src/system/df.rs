@@ -153,6 +153,17 @@ impl Usage {
         out.push_str(&format!("\nLocal Volumes space usage:\n\n{}", list.text("", &rows)?));
         let cached: i64 = self.cache.iter().map(|c| c.bytes).sum();
         out.push_str(&format!("\nBuild cache usage: {}\n\n", space(cached)));
+        let columns: &[Column] = &[
+            ("ID", "CACHE ID"),
+            ("Kind", "CACHE TYPE"),
+            ("Size", "SIZE"),
+            ("Created", "CREATED"),
+            ("Used", "LAST USED"),
+            ("Usage", "USAGE"),
+            ("Shared", "SHARED"),
+        ];
+        let table = &["ID", "Kind", "Size", "Created", "Used", "Usage", "Shared"];
+        out.push_str(&List { columns, table, kind: "buildCacheContext" }.text("", &[])?);
         Ok(out)
     }
 }

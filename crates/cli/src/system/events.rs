@@ -38,7 +38,7 @@ async fn events(call: Call) -> Outcome {
             code: 64,
         })?),
     };
-    let (since, until) = (point::unix(flags.text("since"), "since")?, point::unix(flags.text("until"), "until")?);
+    let (since, until) = (point::unix(flags.text("since"))?, point::unix(flags.text("until"))?);
     let filters = filter::json(flags.list("filter"), &[]);
     let mut stream = call.client()?.events(&since, &until, &filters).await?;
     let mut out = std::io::stdout().lock();

@@ -140,7 +140,7 @@ fn runtime_text(out: &mut String, info: &Value) {
     for (key, label) in
         [("ContainerdCommit", "containerd version"), ("RuncCommit", "runc version"), ("InitCommit", "init version")]
     {
-        if let Some(id) = info[key]["ID"].as_str().filter(|id| !id.is_empty()) {
+        if let Some(id) = info[key]["ID"].as_str() {
             out.push_str(&format!(" {label}: {id}\n"));
         }
     }

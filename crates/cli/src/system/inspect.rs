@@ -87,15 +87,22 @@ fn print(format: &str, found: &[String]) -> Result<(), Failure> {
         println!("{}", indent::pretty(&format!("[{}]", found.join(","))));
         return Ok(());
     }
-    let source = if format == "json" { "{{json .}}" } else { format };
+    if format == "json" {
+        println!("[{}]", found.join(","));
+        return Ok(());
+    }
+    let source = format;
     let refuse = |e: &dyn std::fmt::Display| Failure { text: format!("template parsing error: {e}"), code: 64 };
     let template = Template::new(source).map_err(|e| match e {
         Error::Parse(text) => refuse(&text),
         other => refuse(&other),
     })?;
+    if found.is_empty() {
+        println!();
+    }
     for json in found {
         let value: Value = serde_json::from_str(json).map_err(|e| Failure::new(e.to_string()))?;
-        let text = template.run(&value).map_err(|e| Failure {
+        let text = template.run(&value).inspect_err(|_| println!()).map_err(|e| Failure {
             code: 1,
             ..match e {
                 Error::Missing(key) => refuse(&format!(

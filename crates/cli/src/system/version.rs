@@ -57,6 +57,14 @@ fn arch() -> &'static str {
     }
 }
 
+/// `Thu May  7 21:09:36 2026` of an RFC 3339 time; anything else as it is.
+fn built(text: &str) -> String {
+    match text.parse::<jiff::Timestamp>() {
+        Ok(at) => at.to_zoned(jiff::tz::TimeZone::system()).strftime("%a %b %e %H:%M:%S %Y").to_string(),
+        Err(_) => text.to_owned(),
+    }
+}
+
 fn text(value: &Value, key: &str) -> String {
     value[key].as_str().unwrap_or("").to_owned()
 }
@@ -90,7 +98,8 @@ fn server_text(server: &Value) -> String {
             let known = !text(details, key).is_empty();
             let label = if component["Name"] == "Engine" || key != "GitCommit" { label } else { "GitCommit" };
             if known || label == "GitCommit" {
-                out.push_str(&format!("  {:17} {}\n", format!("{label}:"), text(details, key)));
+                let shown = if key == "BuildTime" { built(&text(details, key)) } else { text(details, key) };
+                out.push_str(&format!("  {:17} {shown}\n", format!("{label}:")));
             }
         }
         if component["Name"] == "Engine" {

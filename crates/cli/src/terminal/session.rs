@@ -26,7 +26,7 @@ pub struct Session {
     pub stderr: bool,
     /// It has a terminal: its output is raw.
     pub tty: bool,
-    /// Bytes that detach; none for streams without a terminal.
+    /// Bytes that detach; they count only where there is a terminal.
     pub detach: Vec<u8>,
 }
 
@@ -57,7 +57,7 @@ impl Session {
         let Hijacked { output, input, .. } = hijacked;
         let typed = self.stdin.then(stdin::open);
         let out = self.show(output);
-        let feed = feed(input, typed, Watch::new(self.detach.clone()));
+        let feed = feed(input, typed, Watch::new(if self.tty { self.detach.clone() } else { Vec::new() }));
         tokio::pin!(out, feed);
         tokio::select! {
             result = &mut out => result.map(|()| Ended::Output),
