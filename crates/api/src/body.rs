@@ -1,17 +1,22 @@
 //! Request bodies: JSON with a limit and an exact complaint, or bytes that stream through.
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
-    body::Body,
+    body::{Body, BodyDataStream},
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
 use berth_container::ByteStream;
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{Stream, StreamExt};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
 
 use crate::{Error, Result, failure::Failure};
 
@@ -19,6 +24,10 @@ use crate::{Error, Result, failure::Failure};
 const JSON_MAX: usize = 4 << 20;
 /// How long a JSON body may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(60);
+
+/// How much of an unwanted upload is still read, in bytes, and for how long.
+const DRAIN_MAX: usize = 64 << 20;
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// A JSON body that must be there.
 pub struct Json<T>(pub T);
@@ -93,7 +102,43 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 
 /// The body as a stream of bytes without a limit.
 pub fn stream(body: Body) -> ByteStream {
-    Box::pin(TryStreamExt::map_err(body.into_data_stream(), std::io::Error::other))
+    Box::pin(Upload { body: Some(body.into_data_stream()) })
+}
+
+/// A body that reads itself to its end when nobody wants it any more: a client that is still sending when it is
+/// refused would otherwise see a broken connection instead of the reason.
+struct Upload {
+    body: Option<BodyDataStream>,
+}
+
+impl Stream for Upload {
+    type Item = std::io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let piece = std::task::ready!(Pin::new(body).poll_next(context));
+        if piece.is_none() {
+            self.body = None;
+        }
+        Poll::Ready(piece.map(|piece| piece.map_err(std::io::Error::other)))
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let (Some(body), Ok(runtime)) = (self.body.take(), Handle::try_current()) else { return };
+        runtime.spawn(tokio::time::timeout(DRAIN, drain(body)));
+    }
+}
+
+async fn drain(mut body: BodyDataStream) {
+    let mut left = DRAIN_MAX;
+    while let Some(Ok(piece)) = body.next().await {
+        match left.checked_sub(piece.len()) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
 }
 
 #[cfg(test)]
