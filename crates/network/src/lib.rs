@@ -5,6 +5,8 @@
 //!   attach.rs detach.rs    one container joins and leaves
 //!   settle.rs              links go in the background
 //!   state.rs               what is in memory
+//!   publish.rs             ports of a running container come and go
+//!   counters.rs            what went through its links
 //!   create.rs remove.rs    networks come and go
 //!   recover.rs watch.rs    after a crash; after somebody else changed the rules
 //! driver/                  how containers are wired (trait NetworkDriver: bridge, null)
@@ -25,6 +27,7 @@
 mod attach;
 pub mod cidr;
 pub mod config;
+mod counters;
 mod create;
 mod detach;
 pub mod driver;
@@ -35,6 +38,7 @@ pub mod ipam;
 pub mod netlink;
 mod networks;
 pub mod port;
+mod publish;
 pub mod record;
 mod recover;
 mod relay;
@@ -51,6 +55,7 @@ pub use config::{AddressPool, NetworkConfig};
 pub use create::{CreateRequest, SubnetRequest};
 pub use error::{Error, Result};
 pub use hosts::{HostEntry, hosts_file};
+pub use netlink::link::Counters;
 pub use networks::{Inspected, Networks};
 pub use port::{PortMapping, Protocol, PublishedPort};
 pub use record::{EndpointRecord, NetworkRecord, Subnet};

@@ -16,7 +16,7 @@ use crate::{
     cidr::Cidr,
     config::NetworkConfig,
     driver::{Bridge, NetworkDriver, Null},
-    firewall::{Firewall, Nftables, Off},
+    firewall::{self, Firewall, Nftables, Off},
     record::{self, EndpointRecord, NetworkRecord, Subnet},
     relay::Relays,
     settle::Departures,
@@ -171,6 +171,7 @@ impl Shared {
             watcher: Mutex::new(None),
         };
         shared.default_networks()?;
+        shared.look_for_drops();
         Ok(shared)
     }
 
@@ -209,8 +210,9 @@ impl Shared {
         }
         if !self.lock().installed {
             self.install()?;
+            self.look_for_drops();
         }
-        if self.config.ip_forward && !network.internal {
+        if !network.internal {
             self.forward();
         }
         Ok(())
@@ -243,6 +245,12 @@ impl Shared {
 
     /// Turns forwarding on and remembers what it was.
     fn forward(&self) {
+        if !self.config.ip_forward {
+            if sysctl::read(FORWARDING).is_ok_and(|value| value == "0") {
+                self.warn("forwarding", "WARNING: IPv4 forwarding is disabled".to_owned());
+            }
+            return;
+        }
         match sysctl::write(FORWARDING, "1") {
             Ok(None) => {}
             Ok(Some(former)) => {
@@ -255,6 +263,19 @@ impl Shared {
                 let remedy = "containers cannot reach the network: run `sysctl -w net.ipv4.ip_forward=1`";
                 self.warn("forwarding", format!("WARNING: IPv4 forwarding is disabled: {remedy} ({error})"));
             }
+        }
+    }
+
+    /// Warns of other programs' chains that stop containers' packets.
+    fn look_for_drops(&self) {
+        let drops = if self.config.firewall { firewall::foreign_drops().unwrap_or_default() } else { Vec::new() };
+        if let Some((table, chain)) = drops.first() {
+            let bridge = &self.config.bridge_name;
+            let sentence = format!(
+                "WARNING: chain {chain} of nftables table {table} drops forwarded packets, also those of containers: \
+                 run `nft insert rule {table} {chain} iifname {bridge} accept` and the same with oifname"
+            );
+            self.warn("drops", sentence);
         }
     }
 

@@ -24,7 +24,7 @@ use crate::{
     cidr::Cidr,
     netlink::{
         Family, Refusal, Socket, address,
-        link::{self, Link, VethPair},
+        link::{self, Counters, Link, VethPair},
         route,
     },
     record::{EndpointRecord, NetworkRecord},
@@ -58,6 +58,15 @@ impl Bridge {
     #[must_use]
     pub fn host_ifname(id: &str) -> String {
         format!("{PREFIX}{}", berth_kit::id::short(id))
+    }
+
+    /// What went through the link `name` of the host; nothing when it is absent.
+    ///
+    /// # Errors
+    /// [`Error::Link`].
+    pub fn counters(&self, name: &str) -> Result<Counters> {
+        let found = link::find(&mut self.lock(), name).map_err(failed("look for", name))?;
+        Ok(found.map(|link| link.counters).unwrap_or_default())
     }
 
     /// All subnets that the host reaches or has, but those of the link `except`.

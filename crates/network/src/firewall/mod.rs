@@ -34,7 +34,7 @@ mod off;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-pub use nftables::{Nftables, RULES};
+pub use nftables::{Nftables, RULES, foreign_drops};
 pub use off::Off;
 
 use crate::{Result, cidr::Cidr, netlink::Socket, port::Protocol};

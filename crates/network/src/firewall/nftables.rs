@@ -164,6 +164,24 @@ fn forget_flows(ports: &[PortRule]) {
     }
 }
 
+/// Chains of other programs that drop forwarded packets by policy, as (table with family, chain): a packet must pass
+/// every program's rules, so the engine's cannot help it. Rules of the old kind (iptables-legacy) are not seen.
+///
+/// # Errors
+/// [`Error::Firewall`] when the kernel cannot be asked.
+pub fn foreign_drops() -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    Socket::open(Family::Netfilter)
+        .and_then(|mut socket| {
+            socket.dump(&object::list_chains(), |message| {
+                found.extend(object::dropping_forward(message)?);
+                Ok(())
+            })
+        })
+        .map_err(|source| Error::Firewall { act: "look for chains beside", table: "berth".to_owned(), source })?;
+    Ok(found)
+}
+
 /// Elements by the set they belong to.
 type Elements = BTreeMap<&'static str, Vec<Element>>;
 

@@ -48,6 +48,7 @@ pub mod rt {
     /// `IF_OPER_UP`: up, and the other end too.
     pub const OPERATING: u8 = 6;
     pub const IFLA_LINKINFO: u16 = 18;
+    pub const IFLA_STATS64: u16 = 23;
     pub const IFLA_AF_SPEC: u16 = 26;
     pub const IFLA_NET_NS_FD: u16 = 28;
     pub const IFLA_INFO_KIND: u16 = 1;
@@ -93,6 +94,7 @@ pub mod nf {
     pub const GETTABLE: u16 = SUBSYSTEM | 1;
     pub const DELTABLE: u16 = SUBSYSTEM | 2;
     pub const NEWCHAIN: u16 = SUBSYSTEM | 3;
+    pub const GETCHAIN: u16 = SUBSYSTEM | 4;
     pub const NEWRULE: u16 = SUBSYSTEM | 6;
     pub const NEWSET: u16 = SUBSYSTEM | 9;
     pub const NEWSETELEM: u16 = SUBSYSTEM | 12;

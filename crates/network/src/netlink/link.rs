@@ -28,6 +28,65 @@ pub struct Link {
     pub mac: Vec<u8>,
     /// Largest packet in bytes.
     pub mtu: u32,
+    /// What went through it.
+    pub counters: Counters,
+}
+
+/// What went through a link since it was made, as the link's own side sees it (`struct rtnl_link_stats64`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// Bad packets received.
+    pub rx_errors: u64,
+    /// Packets that could not be sent.
+    pub tx_errors: u64,
+    /// Packets received and thrown away.
+    pub rx_dropped: u64,
+    /// Packets thrown away instead of sent.
+    pub tx_dropped: u64,
+}
+
+impl Counters {
+    /// The same as the other end of a veth pair sees it.
+    #[must_use]
+    pub fn other_end(self) -> Self {
+        Self {
+            rx_packets: self.tx_packets,
+            tx_packets: self.rx_packets,
+            rx_bytes: self.tx_bytes,
+            tx_bytes: self.rx_bytes,
+            rx_errors: self.tx_errors,
+            tx_errors: self.rx_errors,
+            rx_dropped: self.tx_dropped,
+            tx_dropped: self.rx_dropped,
+        }
+    }
+
+    fn parse(value: &[u8]) -> Result<Self, Malformed> {
+        let words = value.first_chunk::<64>().ok_or(Malformed::Short { what: "link counters", left: value.len() })?;
+        let word = |index: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&words[index * 8..index * 8 + 8]);
+            u64::from_ne_bytes(bytes)
+        };
+        Ok(Self {
+            rx_packets: word(0),
+            tx_packets: word(1),
+            rx_bytes: word(2),
+            tx_bytes: word(3),
+            rx_errors: word(4),
+            tx_errors: word(5),
+            rx_dropped: word(6),
+            tx_dropped: word(7),
+        })
+    }
 }
 
 /// A veth pair: one end on a bridge of this namespace, the other inside a container's.
@@ -181,6 +240,7 @@ fn parse(message: &reply::Message<'_>) -> Result<Option<Link>, Malformed> {
             rt::IFLA_MASTER => link.master = reply::u32_of(value, "master")?,
             rt::IFLA_OPERSTATE => link.operating = value.first() == Some(&rt::OPERATING),
             rt::IFLA_MTU => link.mtu = reply::u32_of(value, "MTU")?,
+            rt::IFLA_STATS64 => link.counters = Counters::parse(value)?,
             rt::IFLA_ADDRESS => link.mac = value.to_vec(),
             rt::IFLA_LINKINFO => link.kind = info_kind(value)?,
             _ => {}

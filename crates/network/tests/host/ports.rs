@@ -1,6 +1,7 @@
 //! Published ports: who reaches them, who does not, who holds them.
 
 use std::{
+    io::{Read, Write},
     net::{SocketAddr, TcpListener, UdpSocket},
     process::Command,
     time::Duration,
@@ -136,5 +137,36 @@ fn ports_that_are_held_are_refused_by_name() {
         host.networks.attach(two.request(&busy)).await.unwrap();
         let twice = host.networks.attach(two.request(&[])).await.unwrap_err();
         assert!(matches!(twice, Error::AlreadyConnected { .. }), "{twice}");
+    });
+}
+
+#[test]
+fn ports_of_a_running_container_come_and_go() {
+    alone_async("ports::ports_of_a_running_container_come_and_go", || async {
+        let host = Host::new().await;
+        let web = Container::new();
+        host.networks.attach(web.request(&[publish(80, Protocol::Tcp, None, Some(8080))])).await.unwrap();
+        web.serve(80);
+        // A connection that is kept open over all changes.
+        let echo = web.inside(|| TcpListener::bind("0.0.0.0:81").unwrap());
+        let more = vec![publish(81, Protocol::Tcp, None, Some(8081))];
+        let ports = host.networks.publish("bridge", &web.id, more.clone()).await.unwrap();
+        assert_eq!(ports.iter().filter(|port| port.host_ip.is_ipv4()).count(), 2);
+        let mut client = std::net::TcpStream::connect("127.0.0.1:8081").unwrap();
+        let (mut server, _) = echo.accept().unwrap();
+        assert!(host.networks.publish("bridge", &web.id, more).await.is_err(), "its own port twice");
+        let kept = host.networks.unpublish("bridge", &web.id, |port| port.container_port == 81).await.unwrap();
+        assert!(kept.iter().all(|port| port.host_port == 8080));
+        assert!(ask(([127, 0, 0, 1], 8081)).is_err(), "withdrawn");
+        ask(([127, 0, 0, 1], 8080)).expect("the other port stays");
+        client.write_all(b"still here").unwrap();
+        let mut buffer = [0; 10];
+        server.read_exact(&mut buffer).unwrap();
+        assert_eq!(&buffer, b"still here", "an established connection goes on");
+        let again = vec![publish(81, Protocol::Tcp, None, Some(8081))];
+        host.networks.publish("bridge", &web.id, again).await.expect("a withdrawn port is free again");
+        let counters = host.networks.counters(&web.id).await.unwrap();
+        assert!(counters["eth0"].rx_bytes > 100 && counters["eth0"].tx_packets > 3, "{counters:?}");
+        host.networks.dismantle().await.unwrap();
     });
 }

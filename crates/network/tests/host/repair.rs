@@ -90,3 +90,60 @@ fn recovery_keeps_the_living_and_sweeps_the_rest() {
         networks.dismantle().await.unwrap();
     });
 }
+
+/// Another program's drop cannot be overruled, only told.
+#[test]
+fn a_foreign_chain_that_drops_is_told_with_its_remedy() {
+    alone_async("repair::a_foreign_chain_that_drops_is_told_with_its_remedy", || async {
+        run("nft", &["add", "table", "ip", "filter"]);
+        run(
+            "nft",
+            &["add", "chain", "ip", "filter", "FORWARD", "{ type filter hook forward priority 0; policy drop; }"],
+        );
+        let host = Host::new().await;
+        let warnings = host.networks.warnings().join("\n");
+        let remedy = "nft insert rule ip filter FORWARD iifname berth0 accept";
+        assert!(warnings.contains(remedy), "{warnings}");
+        run("nft", &remedy.split(' ').skip(1).collect::<Vec<_>>());
+    });
+}
+
+/// Forty containers at once, over and over: nothing is left, nothing is given out twice.
+#[test]
+fn many_at_once_leave_no_trace() {
+    alone_async("repair::many_at_once_leave_no_trace", || async {
+        let host = Host::new().await;
+        let containers: Vec<_> = (0..40).map(|_| std::sync::Arc::new(Container::new())).collect();
+        let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let mut before = 0;
+        for round in 0..5 {
+            let start = std::time::Instant::now();
+            let attaching = containers.iter().map(|container| {
+                let (networks, request) =
+                    (host.networks.clone(), container.request(&[publish(80, Protocol::Tcp, None, None)]));
+                tokio::spawn(async move { networks.attach(request).await.unwrap() })
+            });
+            let attaching: Vec<_> = attaching.collect();
+            let mut addresses = std::collections::BTreeSet::new();
+            let mut ports = std::collections::BTreeSet::new();
+            for task in attaching {
+                let endpoint = task.await.unwrap();
+                assert!(addresses.insert(endpoint.ipv4.unwrap()));
+                assert!(ports.insert(endpoint.published[0].host_port));
+            }
+            println!("forty at once: {:?}", start.elapsed());
+            for container in &containers {
+                host.networks.detach(&container.id).await.unwrap();
+            }
+            host.networks.settle().await;
+            assert_eq!(links(), ["lo", "berth0"]);
+            match round {
+                1 => before = descriptors(),
+                2.. => assert!(descriptors() <= before + 5, "descriptors grow from {before} to {}", descriptors()),
+                _ => {}
+            }
+        }
+        assert!(!run("nft", &["list", "map", "inet", "berth", "published"]).contains("elements"));
+        assert!(host.networks.inspect("bridge").unwrap().endpoints.is_empty());
+    });
+}

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::netlink::{
     bits::{nf, nl},
-    reply::{self, Message},
+    reply::{self, Malformed, Message},
     request::Request,
 };
 
@@ -57,6 +57,49 @@ pub fn get_table(table: &str) -> Request {
     let mut request = Request::new(nf::GETTABLE, 0, &HEADER);
     request.text(nf::TABLE_NAME, table);
     request
+}
+
+/// Asks for all chains of all tables (a dump).
+#[must_use]
+pub fn list_chains() -> Request {
+    Request::new(nf::GETCHAIN, 0, &[0; 4])
+}
+
+/// Table and name of a chain that drops forwarded packets unless one of its rules accepts them; `None` for others.
+///
+/// # Errors
+/// When the message is malformed.
+pub fn dropping_forward(message: &Message<'_>) -> Result<Option<(String, String)>, Malformed> {
+    let (head, body) = reply::split(message.body, HEADER.len(), "chain")?;
+    let (mut table, mut name, mut hook, mut policy) = (String::new(), String::new(), None, None);
+    let number = |value: &[u8]| reply::u32_of(value, "chain's number").map(u32::from_be);
+    for attribute in reply::attributes(body) {
+        let (kind, value) = attribute?;
+        match kind {
+            nf::CHAIN_TABLE => table = reply::text(value),
+            nf::CHAIN_NAME => name = reply::text(value),
+            nf::CHAIN_POLICY => policy = Some(number(value)?),
+            nf::CHAIN_HOOK => hook = hook_number(value)?.map(u32::from_be),
+            _ => {}
+        }
+    }
+    let family = match head[0] {
+        nf::PROTO_INET => "inet",
+        nf::PROTO_IPV4 => "ip",
+        _ => return Ok(None),
+    };
+    let drops = hook == Some(nf::HOOK_FORWARD) && policy == Some(nf::VERDICT_DROP as u32);
+    Ok(drops.then(|| (format!("{family} {table}"), name)))
+}
+
+fn hook_number(hook: &[u8]) -> Result<Option<u32>, Malformed> {
+    for attribute in reply::attributes(hook) {
+        let (kind, value) = attribute?;
+        if kind == nf::HOOK_NUMBER {
+            return reply::u32_of(value, "hook").map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// The requests that make all of `ruleset` anew, in place of what is there, in one transaction.
