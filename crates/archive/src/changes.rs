@@ -86,6 +86,11 @@ fn entry(
         }
         return Ok(());
     }
+    let is_same = before.as_ref().is_some_and(|before| is_same(before, &now));
+    if is_same && !is_directory(&now) {
+        return Ok(());
+    }
+    let own = found.len();
     found.push(change(if before.is_some() { ChangeKind::Modified } else { ChangeKind::Added }));
     if !is_directory(&now) {
         return Ok(());
@@ -98,7 +103,19 @@ fn entry(
     if has_xattr(upper, name, "trusted.overlay.opaque", Some(b"y")).map_err(failed)? {
         hidden(below.as_fd(), &merged, path, found).map_err(failed)?;
     }
-    directory(below.as_fd(), &merged, path, found, depth + 1)
+    directory(below.as_fd(), &merged, path, found, depth + 1)?;
+    if is_same && found.len() == own + 1 {
+        // Overlay copied the directory up, or a process made it anew, and nothing came of it.
+        found.pop();
+    }
+    Ok(())
+}
+
+/// Whether an entry was copied up without change. As with Docker, a directory's time and size do not count.
+fn is_same(before: &Stat, now: &Stat) -> bool {
+    let owner = |stat: &Stat| (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_rdev);
+    let contents = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+    owner(before) == owner(now) && (is_directory(now) || contents(before) == contents(now))
 }
 
 /// An opaque directory deletes what lay in the one it replaces, without a whiteout for each name.

@@ -55,6 +55,11 @@ fn build(root: &Path) {
     let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
     let flags = rustix::fs::XattrFlags::empty();
     rustix::fs::setxattr(root.join("usr"), "user.note", b"a\0b", flags).unwrap();
+    // CAP_NET_RAW, permitted and effective (capabilities(7), version 2).
+    fs::write(root.join("capable"), "x").unwrap();
+    std::os::unix::fs::chown(root.join("capable"), Some(5), Some(6)).unwrap();
+    let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    rustix::fs::setxattr(root.join("capable"), "security.capability", &capability, flags).unwrap();
 }
 
 #[test]
@@ -67,6 +72,8 @@ fn a_tree_comes_back_whole_and_in_the_same_bytes() {
     assert!(pack_tree(to.path()) == bytes, "the bytes differ");
     let [a, b] = ["usr/bin/tool", "usr/bin/alias"].map(|name| fs::metadata(to.path().join(name)).unwrap());
     assert_eq!((a.ino(), a.mode() & 0o7777), (b.ino(), 0o4755));
+    let mut capability = [0; 64];
+    assert_eq!(rustix::fs::getxattr(to.path().join("capable"), "security.capability", &mut capability), Ok(20));
     let link = fs::symlink_metadata(to.path().join("bin")).unwrap();
     assert_eq!((link.uid(), link.gid()), (12, 3_000_000));
     let (old, new) = (fs::metadata(from.path().join("usr")).unwrap(), fs::metadata(to.path().join("usr")).unwrap());
@@ -182,6 +189,8 @@ fn changes_are_told_against_all_layers() {
     fs::write(upper.path().join("etc/passwd"), "y").unwrap();
     fs::write(upper.path().join("gone"), "new").unwrap();
     fs::write(upper.path().join("old/b"), "new").unwrap();
+    fs::create_dir_all(bottom.path().join("same/below")).unwrap();
+    fs::create_dir_all(upper.path().join("same/below")).unwrap();
     whiteout(upper.path().join("etc/hosts"));
     whiteout(upper.path().join("never"));
     let flags = rustix::fs::XattrFlags::empty();

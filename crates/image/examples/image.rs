@@ -2,7 +2,7 @@
 
 use std::{io::Write, path::Path, sync::Arc, time::Instant};
 
-use berth_image::{ImportRequest, Images, ListRequest};
+use berth_image::{Images, ImportRequest, ListRequest};
 use berth_snapshot::overlay::Overlay;
 use futures_util::StreamExt;
 

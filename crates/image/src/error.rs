@@ -17,6 +17,9 @@ pub enum Error {
     /// A name that is none.
     #[error(transparent)]
     Reference(#[from] berth_spec::reference::InvalidReference),
+    /// A platform that is none.
+    #[error(transparent)]
+    Platform(#[from] berth_spec::platform::InvalidPlatform),
     /// Docker's text.
     #[error("refusing to create a tag with a digest reference")]
     TagWithDigest,
@@ -112,6 +115,7 @@ impl Kinded for Error {
             Self::Conflict { .. } | Self::ReferenceInUse { .. } => Kind::Conflict,
             Self::Ambiguous(_)
             | Self::Reference(_)
+            | Self::Platform(_)
             | Self::TagWithDigest
             | Self::Filter(_)
             | Self::Change { .. }

@@ -68,7 +68,7 @@ pub fn name_of(repository: &str, tag: &str) -> Result<Option<String>> {
 pub fn blank(platform: &str) -> Result<ImageConfig> {
     let platform = match platform {
         "" => Platform::host(),
-        text => Platform::parse(text).map_err(|error| Error::archive(error.to_string()))?,
+        text => Platform::parse(text)?,
     };
     if platform.os != "linux" {
         return Err(Error::ForeignSystem(platform.os));

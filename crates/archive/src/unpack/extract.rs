@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use berth_sys::process::FilesystemIds;
 use rustix::{
     fs::{AtFlags, FileType},
     io::Errno,
@@ -43,6 +44,9 @@ pub fn extract(reader: impl Read, root: BorrowedFd<'_>, dest: &Path, options: &E
     let mut reader = Reader::new(reader);
     let mut meter = Meter::new(options.limits);
     let owner = options.shift.to_disk(options.owner.unwrap_or((0, 0)));
+    // In a tree of shifted ids the kernel makes nothing for an id that the tree's mounts cannot map, such as the host's
+    // root: for the time of the extraction this thread is the tree's root.
+    let _ids = (options.shift != IdShift::default()).then(|| tree_root_ids(options.shift)).transpose()?;
     let mut tree = Tree { parents: Parents::below(root, relative, dest.as_fd(), owner), options, times: Vec::new() };
     while let Some(mut entry) = reader.next_entry()? {
         let path = path::clean(&entry.path)?;
@@ -55,6 +59,11 @@ pub fn extract(reader: impl Read, root: BorrowedFd<'_>, dest: &Path, options: &E
     tree.restore_times();
     reader.drain()?;
     Ok(meter.done)
+}
+
+fn tree_root_ids(shift: IdShift) -> Result<FilesystemIds> {
+    let (uid, gid) = shift.to_disk((0, 0));
+    FilesystemIds::take(uid, gid).map_err(|errno| Error::entry("take the ids of the root of", b"/", errno))
 }
 
 struct Tree<'r, 'o> {
