@@ -4,6 +4,7 @@ mod archive;
 mod attach;
 mod commit;
 mod create;
+mod inspect;
 mod list;
 mod logs;
 mod prune;
@@ -37,7 +38,7 @@ pub fn routes() -> Router<Arc<Engine>> {
         .route("/containers/{id}/attach/ws", get(websocket::attach))
         .route("/containers/{id}/changes", get(simple::changes))
         .route("/containers/{id}/export", get(simple::export))
-        .route("/containers/{id}/json", get(simple::inspect))
+        .route("/containers/{id}/json", get(inspect::inspect))
         .route("/containers/{id}/kill", post(simple::kill))
         .route("/containers/{id}/logs", get(logs::logs))
         .route("/containers/{id}/pause", post(simple::pause))

@@ -7,10 +7,6 @@ use serde::Serialize;
 
 use crate::{Engine, Error, failure::Answer, name::Name, query::Query, stream};
 
-pub async fn inspect(State(engine): State<Arc<Engine>>, Name(id): Name, query: Query) -> Answer {
-    stream::json(&engine.containers.inspect(&id, query.flag("size")?).await?)
-}
-
 pub async fn kill(State(engine): State<Arc<Engine>>, Name(id): Name, query: Query) -> Answer {
     engine.containers.kill(&id, query.get("signal")).await?;
     stream::done()
