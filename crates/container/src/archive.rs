@@ -16,6 +16,7 @@ use berth_archive::{
     unpack::{self, ExtractOptions},
 };
 use berth_kit::time::{Timestamp, format_nano};
+use berth_sys::process::FilesystemIds;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,9 @@ impl Containers {
                 return Err(Error::Invalid("extraction point is not a directory".to_owned()));
             }
             let decoded = berth_archive::compression::decoder(std::io::BufReader::new(reader))?;
+            // An id-mapped mount takes new files only from ids that the container has.
+            let ids = (root.shift != 0).then(|| FilesystemIds::take(root.shift, root.shift)).transpose();
+            let _ids = ids.map_err(|errno| Error::file("take ids to write to", Path::new(&path), errno.into()))?;
             unpack::extract(decoded, root.fd.as_fd(), Path::new(&path), &options)?;
             Ok(())
         })
@@ -221,7 +225,8 @@ pub(crate) fn consume(mut body: ByteStream) -> Result<std::fs::File> {
     let mut sender = tokio::net::unix::pipe::Sender::from_owned_fd(writer)
         .map_err(|error| Error::file("write", Path::new("archive pipe"), error))?;
     tokio::spawn(async move {
-        use tokio::io::AsyncWriteExt as _;
+        use berth_sys::process::FilesystemIds;
+use tokio::io::AsyncWriteExt as _;
         while let Some(Ok(bytes)) = body.next().await {
             if sender.write_all(&bytes).await.is_err() {
                 return;
