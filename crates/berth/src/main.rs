@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         Some("supervise") => supervise(arguments.next()),
         Some("daemon") => daemon::main(arguments.collect()),
         Some("hello") => hello::main(),
-        _ => berth_cli::main(std::env::args_os().collect()),
+        _ => berth_cli::main(std::env::args_os().skip(1).collect()),
     }
 }
 
