@@ -4,6 +4,8 @@ use std::net::Ipv4Addr;
 
 use crate::cidr::Cidr;
 
+const DEFAULT_BRIDGE: &str = "berth0";
+
 /// A range of addresses from which networks get subnets of `size` bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressPool {
@@ -16,7 +18,7 @@ pub struct AddressPool {
 /// Configuration of the networks. The default is what the daemon does with no configuration.
 #[derive(Debug, Clone)]
 pub struct NetworkConfig {
-    /// Link of the default bridge network (`--bridge`).
+    /// Link of the default bridge network (`--bridge`); `none` for no default bridge network.
     pub bridge_name: String,
     /// Address and subnet of the default bridge (`--bip`).
     pub bip: Option<(Ipv4Addr, Cidr)>,
@@ -36,8 +38,20 @@ pub struct NetworkConfig {
     pub userland_proxy: bool,
     /// Address that ports are published on when none is named (`--ip`).
     pub host_binding_ip: Ipv4Addr,
-    /// Name of the nftables table.
+    /// Name of the nftables table (see [`Self::table_name`]).
     pub table: String,
+}
+
+impl NetworkConfig {
+    /// The nftables table in use: `table`, with the bridge's name behind it when that is not the default, so that
+    /// engines with bridges of their own can share a host.
+    #[must_use]
+    pub fn table_name(&self) -> String {
+        if self.bridge_name == DEFAULT_BRIDGE {
+            return self.table.clone();
+        }
+        format!("{}-{}", self.table, self.bridge_name)
+    }
 }
 
 impl Default for NetworkConfig {
@@ -46,7 +60,7 @@ impl Default for NetworkConfig {
             |a, b, prefix, size| Cidr::new(Ipv4Addr::new(a, b, 0, 0), prefix).map(|base| AddressPool { base, size });
         let sixteens = (17..32).filter_map(|second| pool(172, second, 16, 16));
         Self {
-            bridge_name: "berth0".to_owned(),
+            bridge_name: DEFAULT_BRIDGE.to_owned(),
             bip: None,
             default_pools: sixteens.chain(pool(192, 168, 16, 20)).collect(),
             mtu: 1500,

@@ -145,7 +145,7 @@ impl Shared {
     fn open(config: NetworkConfig, store: Store, bus: Bus) -> Result<Self> {
         let mut warnings = BTreeMap::new();
         let firewall: Box<dyn Firewall> = if config.firewall {
-            match Nftables::open(&config.table) {
+            match Nftables::open(&config.table_name()) {
                 Ok(firewall) => Box::new(firewall),
                 Err(error) => {
                     warnings.insert("firewall", format!("WARNING: published ports do not work: {error}"));
@@ -300,6 +300,10 @@ impl Shared {
                 self.save_network(&network)?;
                 self.lock().add_network(network);
             }
+        }
+        if self.config.bridge_name == "none" {
+            self.lock().networks.retain(|_, network| network.name != "bridge");
+            return Ok(());
         }
         let existing = self.lock().networks.values().find(|network| network.name == "bridge").cloned();
         let mut bridge = match &existing {

@@ -5,7 +5,7 @@
 
 use std::{
     sync::{Arc, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -20,8 +20,11 @@ use crate::{
 
 /// A reload of a host's firewall is many changes; they are answered together.
 const GATHER: Duration = Duration::from_millis(50);
-/// Two programs that undo each other must not take the machine with them.
+/// Two programs that undo each other must not take the machine with them: each time the next change is there already
+/// when the pause ends, the pause doubles.
 const PAUSE: Duration = Duration::from_millis(300);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const AT_ONCE: Duration = Duration::from_millis(150);
 
 /// Starts the watch; it ends with `shared`. `None` where there is nothing to watch.
 pub(crate) fn start(shared: &Arc<Shared>) -> Option<AbortHandle> {
@@ -39,6 +42,7 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Option<AbortHandle> {
 }
 
 async fn watch(mut notices: AsyncFd<Socket>, shared: Weak<Shared>) {
+    let (mut pause, mut pause_end) = (PAUSE, Instant::now());
     loop {
         let Ok(mut ready) = notices.readable_mut().await else { return };
         let Some(shared) = shared.upgrade() else { return };
@@ -58,7 +62,10 @@ async fn watch(mut notices: AsyncFd<Socket>, shared: Weak<Shared>) {
             }
         }
         drop(shared);
-        tokio::time::sleep(PAUSE).await;
+        let again = pause_end.elapsed() < AT_ONCE + GATHER;
+        pause = if again { (pause * 2).min(LONGEST_PAUSE) } else { PAUSE };
+        tokio::time::sleep(pause).await;
+        pause_end = Instant::now();
     }
 }
 

@@ -147,3 +147,27 @@ fn many_at_once_leave_no_trace() {
         assert!(host.networks.inspect("bridge").unwrap().endpoints.is_empty());
     });
 }
+
+/// Two engines that fight over one table must not take the machine with them; with bridges of their own they do not.
+#[test]
+fn engines_with_bridges_of_their_own_share_a_host() {
+    alone_async("repair::engines_with_bridges_of_their_own_share_a_host", || async {
+        let host = Host::new().await;
+        let dir = tempfile::tempdir().unwrap();
+        let store = berth_record::Store::open(&dir.path().join("berth.db")).unwrap();
+        let config = berth_network::NetworkConfig { bridge_name: "other0".to_owned(), ..Default::default() };
+        let (one, two) = (Container::new(), Container::new());
+        host.networks.attach(one.request(&[publish(80, Protocol::Tcp, None, Some(8080))])).await.unwrap();
+        let other = berth_network::Networks::open(config, store, berth_event::Bus::default()).await.unwrap();
+        let endpoint = other.attach(two.request(&[publish(80, Protocol::Tcp, None, Some(8081))])).await.unwrap();
+        assert_eq!(endpoint.ipv4.unwrap().to_string(), "172.18.0.2", "the first engine's subnet is passed over");
+        one.serve(80);
+        two.serve(80);
+        ask(([127, 0, 0, 1], 8080)).expect("the first engine's port");
+        ask(([127, 0, 0, 1], 8081)).expect("the second engine's port");
+        other.dismantle().await.unwrap();
+        ask(([127, 0, 0, 1], 8080)).expect("the first engine's port stays");
+        host.networks.dismantle().await.unwrap();
+        assert_eq!(links(), ["lo"]);
+    });
+}
