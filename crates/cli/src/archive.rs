@@ -59,7 +59,7 @@ pub fn unpack(reader: impl Read, place: &Path) -> io::Result<()> {
             let _ = std::fs::remove_file(&target);
             entry.unpack(&target)?;
         } else {
-            eprintln!("WARNING: {} is a device, pipe or socket and is not copied", target.display());
+            crate::complain!("WARNING: {} is a device, pipe or socket and is not copied", target.display());
         }
     }
     // Modes of directories come last: one that is read-only takes its files first.

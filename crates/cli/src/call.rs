@@ -99,9 +99,9 @@ impl Call {
         let mut failed = false;
         for (name, result) in names.iter().zip(results) {
             match result {
-                Ok(()) => println!("{name}"),
+                Ok(()) => crate::say!("{name}")?,
                 Err(e) => {
-                    eprintln!("{e}");
+                    crate::complain!("{e}");
                     failed = true;
                 }
             }

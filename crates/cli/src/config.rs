@@ -69,7 +69,7 @@ impl Config {
             let path = self.directory().join("config.json");
             let Ok(bytes) = std::fs::read(&path) else { return File::default() };
             serde_json::from_slice(&bytes).unwrap_or_else(|e| {
-                eprintln!("WARNING: Error loading config file: {}: {e}", path.display());
+                crate::complain!("WARNING: Error loading config file: {}: {e}", path.display());
                 File::default()
             })
         })

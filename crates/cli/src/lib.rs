@@ -15,6 +15,7 @@ pub mod image;
 pub mod option;
 pub mod output;
 pub mod point;
+pub mod print;
 pub mod progress;
 pub mod prompt;
 pub mod root;
@@ -41,7 +42,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             if !failure.text.is_empty() {
-                eprintln!("{}", failure.text);
+                crate::complain!("{}", failure.text);
             }
             failure.code
         }

@@ -108,7 +108,7 @@ async fn completion(call: Call) -> Outcome {
 
 async fn man(call: Call) -> Outcome {
     let count = generate::man(&ROOT, Path::new(&call.args[0])).map_err(Failure::new)?;
-    eprintln!("{count} pages written to {}", call.args[0]);
+    crate::complain!("{count} pages written to {}", call.args[0]);
     Ok(0)
 }
 

@@ -37,6 +37,6 @@ async fn commit(call: Call) -> Outcome {
         pause: flags.on("pause"),
         changes: flags.strings("change"),
     };
-    println!("{}", call.client()?.commit(&commit).await?);
+    crate::say!("{}", call.client()?.commit(&commit).await?)?;
     Ok(0)
 }

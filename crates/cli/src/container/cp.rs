@@ -127,8 +127,8 @@ async fn to_container(call: &Call, source: &str, name: &str, path: &str) -> Outc
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     let found = match follow(client, name, &path).await {
         Ok(found) => Some(found),
-        Err(e) if e.is_not_found() => {
-            // Not the file but the container may be missing.
+        Err(berth_client::Error::Status { .. }) => {
+            // Not the file but the container may be missing; whatever else is wrong, the copy itself will tell.
             client.brief(name).await?;
             None
         }
@@ -191,7 +191,7 @@ fn remote_place(
 
 fn done(call: &Call, bytes: usize, to: &str) {
     if !call.flags.on("quiet") && std::io::stderr().is_terminal() {
-        eprintln!("Successfully copied {} to {to}", berth_kit::size::format_decimal(bytes as u64));
+        crate::complain!("Successfully copied {} to {to}", berth_kit::size::format_decimal(bytes as u64));
     }
 }
 

@@ -22,7 +22,7 @@ pub static COMMAND: Command =
 async fn create(call: Call) -> Outcome {
     let body = body::build(&call.flags, &call.args[0], &call.args[1..]).map_err(|e| call.refuse(e))?;
     let created = make(&call, &body).await?;
-    println!("{}", created.id);
+    crate::say!("{}", created.id)?;
     Ok(0)
 }
 
@@ -54,7 +54,7 @@ pub async fn make(call: &Call, body: &Body) -> Result<Created, Failure> {
     let (name, platform) = (flags.text("name"), flags.text("platform"));
     let created = match client.create(name, platform, &body.json).await {
         Err(e) if policy == "missing" && is_missing_image(&e, image) => {
-            eprintln!("Unable to find image '{}' locally", familiar(image));
+            crate::complain!("Unable to find image '{}' locally", familiar(image));
             pull().await?;
             client.create(name, platform, &body.json).await
         }
@@ -62,7 +62,7 @@ pub async fn make(call: &Call, body: &Body) -> Result<Created, Failure> {
     };
     let created = created.map_err(|e| call.refuse(e))?;
     for warning in &created.warnings {
-        eprintln!("WARNING: {warning}");
+        crate::complain!("WARNING: {warning}");
     }
     if !file.is_empty() {
         std::fs::write(file, &created.id)

@@ -22,7 +22,7 @@ async fn diff(call: Call) -> Outcome {
             2 => 'D',
             _ => 'C',
         };
-        println!("{letter} {}", change.path);
+        crate::say!("{letter} {}", change.path)?;
     }
     Ok(0)
 }

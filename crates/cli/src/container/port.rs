@@ -21,7 +21,7 @@ async fn port(call: Call) -> Outcome {
     let Some(wanted) = call.args.get(1) else {
         published.sort_by_key(|(port, address)| (number(port), port.clone(), address.clone()));
         for (port, address) in published {
-            println!("{port} -> {address}");
+            crate::say!("{port} -> {address}")?;
         }
         return Ok(0);
     };
@@ -37,7 +37,7 @@ async fn port(call: Call) -> Outcome {
         return Err(Failure::new(format!("Error: No public port '{wanted}' published for {name}")));
     }
     for (_, address) in addresses {
-        println!("{address}");
+        crate::say!("{address}")?;
     }
     Ok(0)
 }

@@ -22,8 +22,8 @@ async fn prune(call: Call) -> Outcome {
     }
     let pruned = call.client()?.prune_containers(&filter::json(call.flags.list("filter"), &[])).await?;
     if !pruned.containers.is_empty() {
-        println!("Deleted Containers:\n{}\n", pruned.containers.join("\n"));
+        crate::say!("Deleted Containers:\n{}\n", pruned.containers.join("\n"))?;
     }
-    println!("Total reclaimed space: {}", text::space(pruned.space_bytes));
+    crate::say!("Total reclaimed space: {}", text::space(pruned.space_bytes))?;
     Ok(0)
 }

@@ -66,7 +66,7 @@ async fn ps(call: Call) -> Outcome {
     if flags.on("quiet") && !flags.given("format") {
         let ids: String =
             containers.iter().map(|c| format!("{}\n", if whole { c.id.as_str() } else { id::short(&c.id) })).collect();
-        print!("{ids}");
+        crate::put!("{ids}")?;
         return Ok(0);
     }
     let table = if flags.on("size") { TABLE_SIZE } else { TABLE };

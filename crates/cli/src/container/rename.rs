@@ -16,7 +16,7 @@ async fn rename(call: Call) -> Outcome {
     match call.client()?.rename(old, new).await {
         Ok(()) => Ok(0),
         Err(e) => {
-            eprintln!("{e}");
+            crate::complain!("{e}");
             Err(Failure::new(format!("Error: failed to rename container named {old}")))
         }
     }

@@ -27,11 +27,11 @@ async fn rm(call: Call) -> Outcome {
     let removing = call.args.iter().map(|name| client.remove(name, force, volumes, link));
     for (name, result) in call.args.iter().zip(futures_util::future::join_all(removing).await) {
         match result {
-            Ok(()) => println!("{name}"),
+            Ok(()) => crate::say!("{name}")?,
             Err(e) => {
                 // Forced removal of what is not there has done its work.
                 failed |= !(force && e.is_not_found());
-                eprintln!("{e}");
+                crate::complain!("{e}");
             }
         }
     }

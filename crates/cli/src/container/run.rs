@@ -62,7 +62,7 @@ pub fn check_tty(attached: bool, tty: bool) -> Result<(), Failure> {
 async fn start_detached(call: &Call, id: &str) -> Outcome {
     let client = call.client()?;
     client.start(id, "").await.map_err(|e| failed_start(call, &e))?;
-    println!("{id}");
+    crate::say!("{id}")?;
     Ok(0)
 }
 
@@ -90,7 +90,7 @@ async fn foreground(call: &Call, body: &Body, id: &str) -> Outcome {
     let (hijacked, waiting) = (hijacked.map_err(|e| call.refuse(e))?, waiting.map_err(|e| call.refuse(e))?);
     client.start(id, attach.detach_keys.as_str()).await.map_err(|e| failed_start(call, &e))?;
     let Some(hijacked) = hijacked else {
-        println!("{id}");
+        crate::say!("{id}")?;
         return Ok(exit_code(waiting.finish().await?));
     };
     let session = Session {

@@ -31,9 +31,9 @@ async fn start(call: Call) -> Outcome {
     let mut failed = Vec::new();
     for (name, result) in futures_util::future::join_all(results).await {
         match result {
-            Ok(()) => println!("{name}"),
+            Ok(()) => crate::say!("{name}")?,
             Err(e) => {
-                eprintln!("{e}");
+                crate::complain!("{e}");
                 failed.push(name.as_str());
             }
         }

@@ -22,6 +22,6 @@ async fn top(call: Call) -> Outcome {
         lines.push_str(&process.join("\t"));
         lines.push('\n');
     }
-    print!("{}", table::align_wide(&lines));
+    crate::put!("{}", table::align_wide(&lines))?;
     Ok(0)
 }

@@ -43,7 +43,7 @@ async fn update(call: Call) -> Outcome {
     call.each(&call.args, async |name| {
         let updated = client.update(name, &body).await?;
         for warning in updated.warnings {
-            println!("{warning}");
+            crate::complain!("{warning}");
         }
         Ok(())
     })

@@ -18,9 +18,9 @@ async fn wait(call: Call) -> Outcome {
     for name in &call.args {
         let waiting = async { client.wait(name, "").await?.finish().await };
         match waiting.await {
-            Ok(code) => println!("{code}"),
+            Ok(code) => crate::say!("{code}")?,
             Err(e) => {
-                eprintln!("{e}");
+                crate::complain!("{e}");
                 failed = true;
             }
         }

@@ -37,7 +37,7 @@ async fn history(call: Call) -> Outcome {
     let layers = call.client()?.history(&call.args[0]).await?;
     if flags.on("quiet") && !flags.given("format") {
         for layer in &layers {
-            println!("{}", if whole { layer.id.as_str() } else { id::short(&layer.id) });
+            crate::say!("{}", if whole { layer.id.as_str() } else { id::short(&layer.id) })?;
         }
         return Ok(0);
     }

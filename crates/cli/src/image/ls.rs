@@ -53,7 +53,7 @@ async fn ls(call: Call) -> Outcome {
     let whole = flags.on("no-trunc");
     if flags.on("quiet") && !flags.given("format") {
         for image in &images {
-            println!("{}", if whole { image.id.as_str() } else { id::short(&image.id) });
+            crate::say!("{}", if whole { image.id.as_str() } else { id::short(&image.id) })?;
         }
         return Ok(0);
     }

@@ -28,8 +28,8 @@ async fn prune(call: Call) -> Outcome {
     let dangling = if all { "false" } else { "true" };
     let filters = filter::json(call.flags.list("filter"), &[("dangling", dangling)]);
     let pruned = call.client()?.prune_images(&filters).await?;
-    print!("{}", deleted(&pruned.images));
-    println!("Total reclaimed space: {}", text::space(pruned.space_bytes));
+    crate::put!("{}", deleted(&pruned.images))?;
+    crate::say!("Total reclaimed space: {}", text::space(pruned.space_bytes))?;
     Ok(0)
 }
 

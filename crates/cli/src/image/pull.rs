@@ -34,11 +34,11 @@ async fn pull(call: Call) -> Outcome {
     let tagless = reference.tag().is_none() && reference.digest().is_none();
     let shown = reference.with_default_tag();
     if tagless && !call.flags.on("quiet") {
-        println!("Using default tag: latest");
+        crate::say!("Using default tag: latest")?;
     }
     let stream = open(&call, name, call.flags.text("platform")).await?;
     progress::show(stream, call.flags.on("quiet")).await?;
-    println!("{}", canonical(&shown));
+    crate::say!("{}", canonical(&shown))?;
     Ok(0)
 }
 

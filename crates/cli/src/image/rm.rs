@@ -25,8 +25,8 @@ async fn rm(call: Call) -> Outcome {
             Ok(rows) => {
                 for row in rows {
                     match row.deleted.is_empty() {
-                        false => println!("Deleted: {}", row.deleted),
-                        true => println!("Untagged: {}", row.untagged),
+                        false => crate::say!("Deleted: {}", row.deleted)?,
+                        true => crate::say!("Untagged: {}", row.untagged)?,
                     }
                 }
             }
@@ -40,7 +40,7 @@ async fn rm(call: Call) -> Outcome {
         true => Ok(0),
         // Forced removal of what is not there has done its work.
         false if force && missing_only => {
-            eprintln!("{}", errors.join("\n"));
+            crate::complain!("{}", errors.join("\n"));
             Ok(0)
         }
         false => Err(Failure::new(errors.join("\n"))),

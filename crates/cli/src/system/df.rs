@@ -53,7 +53,7 @@ async fn df(call: Call) -> Outcome {
             let list = List { columns: COLUMNS, table: TABLE, kind: "diskUsageContext" };
             list.print(call.flags.text("format"), &usage.rows())?;
         }
-        true => print!("{}", usage.verbose()?),
+        true => crate::put!("{}", usage.verbose()?)?,
     }
     Ok(0)
 }

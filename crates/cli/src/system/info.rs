@@ -23,17 +23,17 @@ async fn info(call: Call) -> Outcome {
     };
     let format = call.flags.text("format");
     if format.is_empty() {
-        print!("{}", client_text(&call));
+        crate::put!("{}", client_text(&call))?;
         return match answer {
             Ok(info) => {
-                print!("{}", server_text(&info));
+                crate::put!("{}", server_text(&info))?;
                 for warning in info["Warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-                    eprintln!("{warning}");
+                    crate::complain!("{warning}");
                 }
                 Ok(0)
             }
             Err(failure) => {
-                println!();
+                crate::say!()?;
                 Err(Failure::new(format!("{}\nerrors pretty printing info", failure.text)))
             }
         };
@@ -42,7 +42,7 @@ async fn info(call: Call) -> Outcome {
     if let Some(fields) = whole.as_object_mut() {
         fields.insert("ClientInfo".into(), client_json(&call));
     }
-    println!("{}", single(format, &whole)?);
+    crate::say!("{}", single(format, &whole)?)?;
     Ok(0)
 }
 

@@ -84,11 +84,11 @@ pub async fn objects(call: &Call, kinds: &[Kind]) -> Outcome {
 
 fn print(format: &str, found: &[String]) -> Result<(), Failure> {
     if format.is_empty() {
-        println!("{}", indent::pretty(&format!("[{}]", found.join(","))));
+        crate::say!("{}", indent::pretty(&format!("[{}]", found.join(","))))?;
         return Ok(());
     }
     if format == "json" {
-        println!("[{}]", found.join(","));
+        crate::say!("[{}]", found.join(","))?;
         return Ok(());
     }
     let source = format;
@@ -98,11 +98,11 @@ fn print(format: &str, found: &[String]) -> Result<(), Failure> {
         other => refuse(&other),
     })?;
     if found.is_empty() {
-        println!();
+        crate::say!()?;
     }
     for json in found {
         let value: Value = serde_json::from_str(json).map_err(|e| Failure::new(e.to_string()))?;
-        let text = template.run(&value).inspect_err(|_| println!()).map_err(|e| Failure {
+        let text = template.run(&value).inspect_err(|_| drop(crate::say!())).map_err(|e| Failure {
             code: 1,
             ..match e {
                 Error::Missing(key) => refuse(&format!(
@@ -112,7 +112,7 @@ fn print(format: &str, found: &[String]) -> Result<(), Failure> {
                 other => refuse(&other),
             }
         })?;
-        println!("{text}");
+        crate::say!("{text}")?;
     }
     Ok(())
 }

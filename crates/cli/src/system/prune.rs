@@ -34,19 +34,19 @@ async fn prune(call: Call) -> Outcome {
     let image_filters = filter::json(flags.list("filter"), &[("dangling", dangling)]);
     let mut space_bytes = 0;
     let pruned = client.prune_containers(&filters).await?;
-    list("Deleted Containers:", &pruned.containers);
+    list("Deleted Containers:", &pruned.containers)?;
     space_bytes += pruned.space_bytes;
     if let Some(pruned) = optional(client, "/networks/prune", &filters).await? {
-        list("Deleted Networks:", &pruned.networks);
+        list("Deleted Networks:", &pruned.networks)?;
     }
     if volumes && let Some(pruned) = optional(client, "/volumes/prune", &filters).await? {
-        list("Deleted Volumes:", &pruned.volumes);
+        list("Deleted Volumes:", &pruned.volumes)?;
         space_bytes += pruned.space_bytes;
     }
     let pruned = client.prune_images(&image_filters).await?;
-    print!("{}", deleted(&pruned.images));
+    crate::put!("{}", deleted(&pruned.images))?;
     space_bytes += pruned.space_bytes;
-    println!("Total reclaimed space: {}", text::space(space_bytes));
+    crate::say!("Total reclaimed space: {}", text::space(space_bytes))?;
     Ok(0)
 }
 
@@ -73,8 +73,9 @@ async fn optional(client: &Client, path: &str, filters: &str) -> Result<Option<P
     }
 }
 
-fn list(head: &str, names: &[String]) {
+fn list(head: &str, names: &[String]) -> Result<(), Failure> {
     if !names.is_empty() {
-        println!("{head}\n{}\n", names.join("\n"));
+        crate::say!("{head}\n{}\n", names.join("\n"))?;
     }
+    Ok(())
 }

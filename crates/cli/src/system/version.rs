@@ -29,12 +29,12 @@ async fn version(call: Call) -> Outcome {
     let format = call.flags.text("format");
     if !format.is_empty() {
         let server = answer.as_ref().cloned_or_null();
-        println!("{}", single(format, &json!({"Client": client, "Server": server}))?);
+        crate::say!("{}", single(format, &json!({"Client": client, "Server": server}))?)?;
         return answer.map(|_| 0);
     }
-    print!("{}", client_text(&client));
+    crate::put!("{}", client_text(&client))?;
     let server = answer?;
-    print!("\n{}", server_text(&server));
+    crate::put!("\n{}", server_text(&server))?;
     Ok(0)
 }
 
