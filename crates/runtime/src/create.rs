@@ -8,7 +8,7 @@ use berth_sys::message::MAX_DESCRIPTORS;
 use berth_sys::namespace::bit;
 
 use crate::bundle::Bundle;
-use crate::cgroup::{Cgroup, CgroupPath, Version};
+use crate::cgroup::{Cgroup, CgroupPath};
 use crate::error::{Error, Result};
 use crate::gate::{self, Gate, Order, Report};
 use crate::id_map::IdMaps;
@@ -59,26 +59,27 @@ impl Created {
 
 /// Makes the container of a bundle. The caller must have a single thread. On failure nothing is left behind.
 ///
-/// The order: clone; id maps; the container's own file systems (init) beside the host's mounts (maker); control groups;
-/// mounts attached (init); ready. Meanwhile the caller may already work on `/proc/<pid>/ns/net`.
+/// The order: control groups; clone; id maps; the container's own file systems (init) beside the host's mounts (maker);
+/// all attached (init); ready. Meanwhile the caller may already work on `/proc/<pid>/ns/net`.
 pub fn create(bundle: &Bundle, stdio: Stdio<'_>) -> Result<Created> {
     let filter = filter(bundle.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?;
     let plan = Plan::of(bundle, filter.as_ref())?;
     let mut birth = Birth::default();
-    birth.make_early_cgroup(&plan)?;
+    birth.make_cgroup(&plan)?;
     let outside = birth.spawn(&plan, &stdio)?;
     let namespace = birth.map_ids(&plan, &outside)?;
     let prepared = prepare::all(&plan, namespace.as_ref().map(File::as_fd))?;
     send_mounts(&outside, &prepared.mounts)?;
-    birth.enter_cgroup(&plan, &outside)?;
+    birth.show_cgroup(&plan, &outside)?;
     let mut warnings = prepared.warnings;
-    warnings.extend(limit::apply(birth.pid, plan.process.process)?);
     let (report, terminal) = outside.report("preparation")?;
     if let Report::Ready { uid, gid, warnings: said } = report {
         let (uid, gid) = birth.id_maps.to_host(uid, gid);
         stdio.give_to(uid, gid).map_err(Error::process("give the standard streams to the container's user"))?;
         warnings.extend(said);
     }
+    // Only now: the steps so far may need more than the program is to have.
+    warnings.extend(limit::apply(birth.pid, plan.process.process)?);
     let namespaces = plan.namespaces.own();
     let groups = bundle.extension.groups.clone();
     let container = birth.finish(namespaces, filter, groups)?;
@@ -95,16 +96,9 @@ struct Birth {
 }
 
 impl Birth {
-    /// With version 2 init is born in its group. With version 1 the group can wait until init is at work.
-    fn make_early_cgroup(&mut self, plan: &Plan<'_>) -> Result<()> {
-        if Version::of_machine().is_ok_and(|version| version == Version::V2) {
-            self.make_cgroup(plan)?;
-        }
-        Ok(())
-    }
-
+    /// Init is born in its group (version 2) or enters it first of all (version 1).
     fn make_cgroup(&mut self, plan: &Plan<'_>) -> Result<()> {
-        if let (Some(path), None) = (plan.linux.cgroups_path(), &self.cgroup) {
+        if let Some(path) = plan.linux.cgroups_path() {
             let path = CgroupPath::parse(&path.to_string_lossy())?;
             self.cgroup = Some(Cgroup::create(&path, plan.linux.resources().as_ref())?);
         }
@@ -121,7 +115,7 @@ impl Birth {
             Side::Child => {
                 // With a copy of it open, init would never notice that the maker is gone.
                 drop(outside);
-                init::run(plan, stdio, &inside)
+                init::run(plan, stdio, &inside, self.cgroup.as_ref())
             }
             Side::Parent { pid, pidfd } => {
                 self.pid = pid;
@@ -148,18 +142,10 @@ impl Birth {
         File::open(&path).map(Some).map_err(|source| Error::JoinNamespace { path, source })
     }
 
-    /// Puts init into its control groups and sends their directories.
-    fn enter_cgroup(&mut self, plan: &Plan<'_>, gate: &Gate) -> Result<()> {
-        self.make_cgroup(plan)?;
-        let mut directories = Directories::default();
-        if let Some(cgroup) = &self.cgroup {
-            if cgroup.directory_fd().is_none() {
-                cgroup.add(self.pid)?;
-            }
-            if plan.wants_control() {
-                directories = Directories::of(cgroup)?;
-            }
-        }
+    /// Sends the directories of the control groups, when the container shall see them.
+    fn show_cgroup(&self, plan: &Plan<'_>, gate: &Gate) -> Result<()> {
+        let shown = self.cgroup.as_ref().filter(|_| plan.wants_control());
+        let directories = shown.map(Directories::of).transpose()?.unwrap_or_default();
         let names = serde_json::to_vec(&directories.names)
             .map_err(|source| Error::ParseBundle { path: "the list of cgroup hierarchies".into(), source })?;
         let trees: Vec<BorrowedFd<'_>> = directories.trees.iter().map(AsFd::as_fd).collect();

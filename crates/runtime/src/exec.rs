@@ -11,7 +11,7 @@ use crate::cgroup::Cgroup;
 use crate::create::Container;
 use crate::error::{Error, Failure, Result};
 use crate::gate::{self, Gate, Inside, Order, Report};
-use crate::init::become_root;
+use crate::init::{become_root, enter_cgroup};
 use crate::limit;
 use crate::namespace::Visit;
 use crate::plan::check_process;
@@ -39,17 +39,14 @@ pub fn exec(container: &Container, process: &Process, stdio: Stdio<'_>) -> Resul
     let plan = ProcessPlan { process, filter: container.filter.as_ref(), groups: &container.groups };
     let (child, outside) = spawn(container, &plan, &stdio)?;
     let pid = child.pid();
-    if let Some(cgroup) = container.cgroup.as_ref().filter(|cgroup| cgroup.directory_fd().is_none()) {
-        cgroup.add(pid)?;
-    }
-    outside.order(Order::Control, &[], &[])?;
-    let mut warnings = limit::apply(pid, process)?;
+    let mut warnings = Vec::new();
     let (report, terminal) = outside.report("preparation")?;
     if let Report::Ready { uid, gid, warnings: said } = report {
         let (uid, gid) = container.id_maps.to_host(uid, gid);
         stdio.give_to(uid, gid).map_err(Error::process("give the standard streams to the container's user"))?;
         warnings.extend(said);
     }
+    warnings.extend(limit::apply(pid, process)?);
     outside.order(Order::Go, &[], &[])?;
     outside.executed()?;
     let (pid, pidfd) = child.born()?;
@@ -117,7 +114,7 @@ fn steps(
 ) -> std::result::Result<std::convert::Infallible, Failure> {
     // The container's processes see this one from now on; they may not look into it.
     own::set_dumpable(false).map_err(|errno| Failure::kernel("start", "cannot become undumpable", errno))?;
-    gate.wait(Order::Control)?;
+    enter_cgroup(container.cgroup.as_ref())?;
     join(container.pidfd.as_fd(), container.namespaces & !bit::PID)
         .map_err(|errno| Failure::kernel("namespace", "cannot join the container's namespaces", errno))?;
     become_root(container.namespaces & bit::USER != 0)?;

@@ -4,7 +4,7 @@
 //!   maker                              init
 //!     ├── Maps ─────────────────────────► becomes root, makes proc, sysfs, ...
 //!     ├── Mounts (descriptors) ─────────► attaches everything
-//!     ├── Control (cgroup directories) ─► enters its cgroup namespace
+//!     ├── Control (cgroup directories) ─► makes its cgroup namespace, and attaches them
 //!     ◄──────────────── Ready (terminal) ┤ waits at the gate
 //!     ├── Go ───────────────────────────► drops its rights, execve
 //!     ◄──── end of file, or Failed ──────┘
@@ -30,7 +30,7 @@ pub(crate) enum Order {
     Mounts = 2,
     /// The last of the prepared mounts.
     LastMounts = 3,
-    /// Init is in its control groups; their directories.
+    /// The directories of its control groups.
     Control = 4,
     /// Execute the program.
     Go = 5,

@@ -6,6 +6,7 @@ use std::path::Path;
 use berth_sys::{namespace, process};
 use rustix::fs::OFlags;
 
+use crate::cgroup::Cgroup;
 use crate::error::Failure;
 use crate::gate::{Inside, Order, Report};
 use crate::mount::control::Directories;
@@ -25,8 +26,8 @@ struct Ready {
 }
 
 /// The whole life of init before the program. Never returns.
-pub(crate) fn run(plan: &Plan<'_>, stdio: &Stdio<'_>, gate: &Inside) -> ! {
-    let failure = match prepare(plan, stdio, gate).and_then(|ready| start(plan, stdio, gate, &ready)) {
+pub(crate) fn run(plan: &Plan<'_>, stdio: &Stdio<'_>, gate: &Inside, cgroup: Option<&Cgroup>) -> ! {
+    let failure = match prepare(plan, stdio, gate, cgroup).and_then(|ready| start(plan, stdio, gate, &ready)) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
@@ -35,9 +36,10 @@ pub(crate) fn run(plan: &Plan<'_>, stdio: &Stdio<'_>, gate: &Inside) -> ! {
 }
 
 /// Everything up to the gate.
-fn prepare(plan: &Plan<'_>, stdio: &Stdio<'_>, gate: &Inside) -> Result<Ready, Failure> {
+fn prepare(plan: &Plan<'_>, stdio: &Stdio<'_>, gate: &Inside, cgroup: Option<&Cgroup>) -> Result<Ready, Failure> {
     // Nobody in the container may look into this process while it is still the engine's.
     process::set_dumpable(false).map_err(|errno| Failure::kernel("start", "cannot become undumpable", errno))?;
+    enter_cgroup(cgroup)?;
     gate.wait(Order::Maps)?;
     become_root(plan.namespaces.has_user())?;
     // Made while the maker prepares its own mounts.
@@ -47,7 +49,7 @@ fn prepare(plan: &Plan<'_>, stdio: &Stdio<'_>, gate: &Inside) -> Result<Ready, F
     let tree = received.next().ok_or_else(|| missing("the root file system"))?;
     rootfs::attach(tree.as_fd())?;
     attach::all(tree.as_fd(), &plan.mounts, &mut made, &mut received)?;
-    enter_control_groups(plan, gate, tree.as_fd())?;
+    show_control_groups(plan, gate, tree.as_fd())?;
     let pair = open_terminal(stdio, tree.as_fd())?;
     let settings = open_settings(plan, tree.as_fd())?;
     mask::protect(tree.as_fd(), plan.linux.readonly_paths().as_deref().unwrap_or_default())?;
@@ -109,8 +111,17 @@ fn name_host(plan: &Plan<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Once the maker has put this process into its groups: a namespace that shows them as the root, and their mounts.
-fn enter_control_groups(plan: &Plan<'_>, gate: &Inside, tree: BorrowedFd<'_>) -> Result<(), Failure> {
+/// Enters the control groups, while this process is still the host's root.
+pub(crate) fn enter_cgroup(cgroup: Option<&Cgroup>) -> Result<(), Failure> {
+    cgroup.map_or(Ok(()), Cgroup::enter).map_err(|error| {
+        let errno = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
+        let errno = errno.and_then(berth_sys::Errno::from_io_error).unwrap_or(berth_sys::Errno::IO);
+        Failure::kernel("cgroup", error, errno)
+    })
+}
+
+/// A namespace that shows this process's groups as the root, and their mounts.
+fn show_control_groups(plan: &Plan<'_>, gate: &Inside, tree: BorrowedFd<'_>) -> Result<(), Failure> {
     let (names, trees) = gate.wait(Order::Control)?;
     if plan.namespaces.new & namespace::bit::CGROUP != 0 {
         namespace::unshare(namespace::bit::CGROUP)

@@ -14,6 +14,7 @@
 mod create;
 pub mod device;
 mod device_filter;
+mod enter;
 mod error;
 mod file;
 mod freeze;

@@ -5,14 +5,6 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use super::Cgroup;
 use super::error::{Error, Result};
-use super::layout::{Layout, Version};
-
-impl Version {
-    /// The layout of this machine.
-    pub(crate) fn of_machine() -> Result<Self> {
-        Ok(Layout::get()?.version)
-    }
-}
 
 impl Cgroup {
     /// The container's directory in each v1 hierarchy, with the name of the hierarchy's mount point (`memory`,

@@ -42,6 +42,7 @@ fn main() {
             failed.push(name);
         }
     }
+    sandbox::remove_cgroup_parent();
     println!("\ntest result: {} passed; {} failed", run - failed.len(), failed.len());
     if !failed.is_empty() {
         println!("failures: {}", failed.join(", "));

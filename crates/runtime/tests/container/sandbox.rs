@@ -27,6 +27,15 @@ pub fn usable() -> Result<(), String> {
     Ok(())
 }
 
+/// Removes the parent of all tests' control groups from every hierarchy.
+pub fn remove_cgroup_parent() {
+    let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+    for hierarchy in hierarchies.map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]) {
+        // Where no test made one, there is none.
+        let _ = fs::remove_dir(hierarchy.join("berth-test"));
+    }
+}
+
 /// A store with one layer and one snapshot, and the bundle that uses it.
 pub struct Sandbox {
     pub bundle: Bundle,
