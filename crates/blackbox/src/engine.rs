@@ -140,6 +140,11 @@ impl Engine {
 
     /// Starts the daemon where none runs, and waits until it answers.
     pub fn start_daemon(&mut self) {
+        assert!(self.start_daemon_with(&[]), "the daemon ended:\n{}", self.log());
+    }
+
+    /// As [`Engine::start_daemon`], with variables in its environment; whether it answers, and did not end before.
+    pub fn start_daemon_with(&mut self, environment: &[(&str, &str)]) -> bool {
         assert!(self.daemon.is_none(), "the daemon runs");
         let mut command = self.inside(&["mount", "net"]);
         match self.kind {
@@ -160,28 +165,41 @@ impl Engine {
             .arg("--cgroup-parent")
             .arg(format!("/{}", self.cgroup))
             .args(&self.flags)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log file"))
             .stderr(log);
         self.daemon = Some(command.spawn().expect("nsenter starts"));
-        self.wait_until_it_answers();
+        self.answers()
     }
 
-    fn wait_until_it_answers(&mut self) {
-        let (http, log) = (self.http(), self.place().join("log"));
+    fn answers(&mut self) -> bool {
+        let http = self.http();
         let daemon = self.daemon.as_mut().expect("started");
         eventually("the daemon answers", 60, || {
-            if let Some(status) = daemon.try_wait().expect("waiting for the daemon") {
-                panic!("the daemon ended with {status}:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
+            if daemon.try_wait().expect("waiting for the daemon").is_some() {
+                return Some(false);
             }
-            http.try_request("GET", "/_ping", &[], b"").ok().filter(|answer| answer.status == 200)
-        });
+            http.try_request("GET", "/_ping", &[], b"").ok().filter(|answer| answer.status == 200).map(|_| true)
+        })
     }
 
     /// SIGKILL, at once; containers are left to themselves.
     pub fn kill_daemon(&mut self) {
         let mut daemon = self.daemon.take().expect("the daemon runs");
         daemon.kill().expect("SIGKILL");
+        daemon.wait().expect("its end");
+    }
+
+    /// Whether the daemon still runs, given a moment to end.
+    pub fn is_alive(&mut self) -> bool {
+        std::thread::sleep(Duration::from_millis(20));
+        self.daemon.as_mut().is_some_and(|daemon| daemon.try_wait().is_ok_and(|status| status.is_none()))
+    }
+
+    /// Takes note that the daemon has ended by itself.
+    pub fn bury_daemon(&mut self) {
+        let mut daemon = self.daemon.take().expect("a daemon was started");
         daemon.wait().expect("its end");
     }
 
@@ -310,12 +328,13 @@ impl Engine {
         Traces::look(self.place(), &self.cgroup, holder)
     }
 
+    /// Runs while a failed test ends, so it must not panic itself.
     fn remove_containers(&self) {
         let http = self.http();
-        let list = http.get("/containers/json?all=1").json();
-        for container in list.as_array().into_iter().flatten() {
+        let Ok(list) = http.try_request("GET", "/containers/json?all=1", &[], b"") else { return };
+        for container in list.json().as_array().into_iter().flatten() {
             let id = container["Id"].as_str().unwrap_or_default();
-            http.delete(&format!("/containers/{id}?force=1&v=1"));
+            http.try_request("DELETE", &format!("/containers/{id}?force=1&v=1"), &[], b"").ok();
         }
     }
 

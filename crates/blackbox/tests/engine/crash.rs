@@ -75,9 +75,7 @@ fn published_ports_and_attached_input_work_again() {
         json!({"ExposedPorts": {"80/tcp": {}}, "HostConfig": {"PortBindings": bindings}}),
     );
     let reader = engine.run("", &["sh", "-c", "read x; echo got $x"], json!({"OpenStdin": true}));
-    let fetch = |engine: &Engine| {
-        engine.host(&["busybox", "wget", "-q", "-T", "2", "-O", "-", "http://127.0.0.1:8080/"]).text()
-    };
+    let fetch = |engine: &Engine| engine.host(&[env!("CARGO_BIN_EXE_probe"), "http", "127.0.0.1:8080"]).text();
     eventually("it answers", 5, || (fetch(&engine) == "web\n").then_some(()));
     engine.kill_daemon();
     assert_eq!(fetch(&engine), "web\n", "no daemon is needed for a published port");
@@ -168,6 +166,73 @@ fn a_kill_while_removing_or_loading_leaves_a_whole_state() {
         }
         assert_eq!(engine.run_to_end(&["echo", "alive"], json!({})).1, "alive\n");
     }
+}
+
+/// Everything that writes a record: create, start, exit, rename, update, tag, volume, remove.
+fn a_day(engine: &Engine) {
+    let http = engine.http();
+    let json = [("Content-Type", "application/json")];
+    let steps = [
+        ("POST", "/volumes/create", r#"{"Name": "vol"}"#),
+        (
+            "POST",
+            "/containers/create?name=day",
+            r#"{"Image": "busybox", "Cmd": ["sleep", "600"], "HostConfig": {"Binds": ["vol:/v"]}}"#,
+        ),
+        ("POST", "/containers/day/start", ""),
+        ("POST", "/containers/day/update", r#"{"Memory": 67108864, "MemorySwap": 134217728}"#),
+        ("POST", "/containers/day/rename?name=night", ""),
+        ("POST", "/containers/night/kill", ""),
+        ("POST", "/containers/night/wait", ""),
+        ("POST", "/commit?container=night&repo=kept", "{}"),
+        ("DELETE", "/containers/night", ""),
+        ("DELETE", "/images/kept", ""),
+        ("DELETE", "/volumes/vol", ""),
+    ];
+    for (method, path, body) in steps {
+        if http.try_request(method, path, &json, body.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Debug builds die at the n-th write of a record when told to (`BERTH_CRASH_AT_WRITE`): this visits each of them.
+#[test]
+fn a_crash_at_each_write_of_a_record_is_recovered_from() {
+    let mut engine = Engine::start();
+    berth_only!(engine);
+    let mut survived = 0;
+    for n in 1..=60 {
+        for moment in ["", ":after"] {
+            engine.kill_daemon();
+            if engine.start_daemon_with(&[("BERTH_CRASH_AT_WRITE", &format!("{n}{moment}"))]) {
+                a_day(&engine);
+            }
+            if engine.is_alive() {
+                survived += 1;
+                engine.kill_daemon();
+            } else {
+                engine.bury_daemon();
+            }
+            engine.start_daemon();
+            assert_eq!(
+                engine.run_to_end(&["echo", "alive"], json!({})).1,
+                "alive\n",
+                "after a crash at write {n}{moment}"
+            );
+            let rest = engine.http().get("/containers/json?all=1").json();
+            for container in rest.as_array().into_iter().flatten() {
+                remove(&engine, container);
+            }
+            engine.http().delete("/images/kept");
+            engine.http().delete("/volumes/vol");
+        }
+        if survived >= 2 {
+            assert!(n > 3, "the daemon was to die at its writes: is this a debug build?");
+            return;
+        }
+    }
+    panic!("more writes than expected");
 }
 
 #[test]

@@ -103,5 +103,7 @@ fn privileged_gets_every_capability_that_there_is() {
     if engine.is_docker() && !bounds.ends_with("ffffffff") {
         berth_blackbox::skip!("dockerd cannot run privileged where a capability is missing");
     }
-    assert!(engine.cli(&[&["exec", "--privileged"], &line[..]].concat()).ok().ends_with(&bounds));
+    let privileged = engine.cli(&[&["exec", "--privileged"], &line[..]].concat()).ok();
+    // In a user namespace of its own a process has all that the kernel knows, whatever the host was left with.
+    assert!(privileged.ends_with(&bounds) || privileged.ends_with("1ffffffffff"), "{privileged} {bounds}");
 }
