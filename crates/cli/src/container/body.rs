@@ -1,10 +1,9 @@
 //! From the flags of `run` and `create` to the body of POST /containers/create.
 
+use super::networks;
 use crate::grammar::{Flags, number};
-use crate::option::{
-    capability, device, env, gpu, label, mount, network, port, restart, security, throttle, ulimit, volume,
-};
-use network::Attachment;
+use crate::option::network::Attachment;
+use crate::option::{capability, device, env, gpu, label, mount, port, restart, security, throttle, ulimit, volume};
 use serde_json::{Map, Value, json};
 
 /// What the daemon gets.
@@ -88,10 +87,10 @@ pub fn build(flags: &Flags, image: &str, command: &[String]) -> Result<Body, Str
     namespaces(flags, &mut host)?;
     storage(flags, &mut host)?;
     behaviour(flags, &mut host)?;
-    let networks = networks(flags)?;
+    let networks = networks::read(flags)?;
     names(flags, &networks, &mut host);
     config.put("HostConfig", host.0);
-    config.put("NetworkingConfig", json!({"EndpointsConfig": endpoints(&networks)}));
+    config.put("NetworkingConfig", json!({"EndpointsConfig": networks::endpoints(&networks)}));
     Ok(Body { json: config.0.into(), streams })
 }
 
@@ -333,66 +332,6 @@ fn names(flags: &Flags, networks: &[Attachment], host: &mut Fields) {
     host.texts("Links", flags.list("link"));
 }
 
-/// All `--network`, the flags of the old short form applied to the first.
-fn networks(flags: &Flags) -> Result<Vec<Attachment>, String> {
-    let mut networks = flags.list("network").map(network::parse).collect::<Result<Vec<_>, _>>()?;
-    let mac = flags.text("mac-address");
-    if !mac.is_empty() && !network::is_mac(mac) {
-        return Err(format!("{mac} is not a valid mac address"));
-    }
-    for (at, one) in networks.iter().enumerate() {
-        if networks[..at].iter().any(|other| other.target == one.target) {
-            return Err(format!("network {:?} is specified multiple times", one.target));
-        }
-        if networks.len() > 1 && one.is_mode() {
-            return Err(
-                "conflicting options: cannot attach both user-defined and non-user-defined network-modes".into()
-            );
-        }
-    }
-    let extra = ["ip", "ip6", "network-alias", "link-local-ip"].iter().any(|flag| flags.given(flag));
-    if networks.is_empty() && (extra || !mac.is_empty()) {
-        networks.push(Attachment { target: "default".into(), ..Attachment::default() });
-    }
-    let Some(first) = networks.first_mut() else { return Ok(networks) };
-    let own = !first.is_mode() && !matches!(first.target.as_str(), "default" | "bridge");
-    if !own && flags.given("network-alias") {
-        return Err("network-scoped aliases are only supported for user-defined networks".into());
-    }
-    let conflict = |kind: &str| format!("conflicting options: cannot specify both --{kind} and per-network {kind}");
-    if flags.given("network-alias") && !first.aliases.is_empty() {
-        return Err("conflicting options: cannot specify both --network-alias and per-network alias".into());
-    }
-    if flags.given("ip") && !first.ipv4.is_empty() {
-        return Err("conflicting options: cannot specify both --ip and per-network IPv4 address".into());
-    }
-    if flags.given("ip6") && !first.ipv6.is_empty() {
-        return Err("conflicting options: cannot specify both --ip6 and per-network IPv6 address".into());
-    }
-    if !mac.is_empty() && !first.mac.is_empty() {
-        return Err(conflict("mac-address"));
-    }
-    if own {
-        first.links.extend(flags.strings("link"));
-    }
-    first.aliases.extend(flags.strings("network-alias"));
-    first.link_local.extend(flags.strings("link-local-ip"));
-    for (flag, field) in [("ip", &mut first.ipv4), ("ip6", &mut first.ipv6), ("mac-address", &mut first.mac)] {
-        if flags.given(flag) {
-            flags.text(flag).clone_into(field);
-        }
-    }
-    Ok(networks)
-}
-
-fn endpoints(networks: &[Attachment]) -> Map<String, Value> {
-    let joins = networks.iter().filter(|n| !n.is_mode());
-    joins
-        .map(|n| (n.target.clone(), n.endpoint()))
-        .filter(|(_, e)| e.as_object().is_some_and(|o| !o.is_empty()) || networks.len() > 1)
-        .collect()
-}
-
 /// The body of POST /containers/{id}/update.
 ///
 /// # Errors
@@ -404,4 +343,70 @@ pub fn update(flags: &Flags) -> Result<Value, String> {
         host.put("RestartPolicy", restart::parse(flags.text("restart"))?);
     }
     Ok(host.0.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::options::{ISOLATION, NETWORK, PROCESS, RESOURCES};
+    use crate::grammar::parse::{Parsed, parse};
+    use crate::grammar::{Arity, Command};
+
+    static COMMAND: Command = Command::verb("", "", Arity::AtLeast(1), |_| Box::pin(async { Ok(0) }))
+        .with(&[PROCESS, RESOURCES, ISOLATION, NETWORK])
+        .flags_first();
+
+    fn body(line: &str) -> Result<Value, String> {
+        let words = line.split(' ').map(str::to_owned).collect();
+        match parse(&COMMAND, words)? {
+            Parsed::Line(flags, args) => build(&flags, &args[0], &args[1..]).map(|body| body.json),
+            Parsed::Help => Err("help".into()),
+        }
+    }
+
+    #[test]
+    fn plain() {
+        insta::assert_snapshot!(serde_json::to_string_pretty(&body("image echo -n x").unwrap()).unwrap());
+    }
+
+    #[test]
+    fn many_flags() {
+        let line = "-it --rm --name n -m 1g --memory-swap -1 --cpus 1.5 --pids-limit 5 -p 8080:80 -v /a:/b -v /c \
+                    --mount type=tmpfs,target=/t --cap-add net_admin --cap-drop all --network n1 --ip 1.2.3.4 \
+                    --health-cmd true --health-interval 5s --restart no --ulimit core=-1 --device /dev/fuse \
+                    --security-opt no-new-privileges --time-offset boottime=1h --log-opt max-size=1m --init -e A=1 \
+                    --add-host a:1.2.3.4 --tmpfs /u --entrypoint  image x";
+        let mut json = body(line).unwrap();
+        // The size of the terminal is the tester's own.
+        json["HostConfig"].as_object_mut().unwrap().shift_remove("ConsoleSize");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&json).unwrap());
+    }
+
+    #[test]
+    fn refusals() {
+        for (line, why) in [
+            ("--rm --restart always i", "conflicting options: cannot specify both --restart and --rm"),
+            ("--pid foo i", "--pid: invalid PID mode"),
+            ("--uts container:x i", "--uts: invalid UTS mode"),
+            ("--userns foo i", "--userns: invalid USER mode"),
+            ("--cgroupns foo i", "--cgroupns: invalid CGROUP mode"),
+            ("--no-healthcheck --health-cmd x i", "--no-healthcheck conflicts with --health-* options"),
+            ("--health-timeout -5s i", "--health-timeout cannot be negative"),
+            ("--memory-swappiness 200 i", "invalid value: 200. Valid memory swappiness range is 0-100"),
+            ("--network a --network a i", "network \"a\" is specified multiple times"),
+            ("--network-alias x i", "network-scoped aliases are only supported for user-defined networks"),
+            ("--mac-address x i", "x is not a valid mac address"),
+            ("--device x i", "x is not an absolute path"),
+            (
+                "--sysctl kernel.foo=1 i",
+                "invalid argument \"kernel.foo=1\" for \"--sysctl\" flag: sysctl 'kernel.foo=1' is not allowed",
+            ),
+            (
+                "--time-offset realtime=1s i",
+                "invalid argument \"realtime=1s\" for \"--time-offset\" flag: must be monotonic=DURATION or boottime=DURATION",
+            ),
+        ] {
+            assert_eq!(body(line).unwrap_err(), why, "{line}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ pub mod export;
 pub mod inspect;
 pub mod kill;
 pub mod logs;
+pub mod networks;
 pub mod options;
 pub mod pause;
 pub mod port;
