@@ -4,7 +4,7 @@
 #
 # The daemon lives in mount and network namespaces and folders of its own: nothing of the host is touched, and nothing
 # stays. With no package mirror in reach the embedded image berth/hello takes Debian's place.
-set -euo pipefail
+set -Eeuo pipefail
 
 if [ "${BERTH_DEMO_INSIDE:-}" != yes ]; then
     if [ "$(id -u)" != 0 ]; then
@@ -17,7 +17,8 @@ if [ "${BERTH_DEMO_INSIDE:-}" != yes ]; then
     # The image is made out here, where the package mirror is.
     tools=$(dirname "$0")
     status=0
-    "$tools/demo-image.sh" "$PLACE/debian.tar" || rm -f "$PLACE/debian.tar"
+    # BERTH_DEMO_OFFLINE=yes shows what a machine without a mirror gets.
+    [ "${BERTH_DEMO_OFFLINE:-}" = yes ] || "$tools/demo-image.sh" "$PLACE/debian.tar" || rm -f "$PLACE/debian.tar"
     unshare --mount --net --propagation private -- bash "$0" || status=$?
     rm -rf --one-file-system "$PLACE"
     exit "$status"
@@ -29,9 +30,14 @@ note() { printf '%s   %s%s\n' "$dim" "$*" "$plain"; }
 # Shows a command as a user would type it, and runs it against the demo's daemon.
 berth() { "$BERTH" -H "unix://$PLACE/engine.sock" "$@"; }
 show() {
-    printf '%s$%s' "$green" "$plain"
-    printf ' %q' "$@"
-    printf '\n'
+    local word line=
+    for word in "$@"; do
+        case $word in
+        *[!a-zA-Z0-9_./:=%,@-]*) line+=" '$word'" ;;
+        *) line+=" $word" ;;
+        esac
+    done
+    printf '%s$%s%s\n' "$green" "$line" "$plain"
     "$@"
 }
 
@@ -55,7 +61,7 @@ for _ in $(seq 200); do
     kill -0 "$daemon" 2>/dev/null || { cat "$PLACE/daemon.log"; exit 1; }
     sleep 0.05
 done
-show berth version --format 'client {{.Client.Version}}, engine {{.Server.Version}}, API {{.Server.APIVersion}}'
+show berth --version
 
 nothing_left() {
     say "Nothing is left"
@@ -101,7 +107,7 @@ say "What it says, what it uses, what runs in it"
 show berth logs web
 show berth stats --no-stream web
 show berth top web
-show berth exec web sh -c 'echo "$(cat /etc/debian_version) on $(uname -r), root here is $(awk "{print \$2}" /proc/self/uid_map) on the host"'
+show berth exec web sh -c 'echo Debian $(cat /etc/debian_version), root is $(awk "{print \$2}" /proc/self/uid_map) outside'
 
 say "Stopped and removed"
 show berth stop web
