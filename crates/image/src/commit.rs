@@ -38,7 +38,7 @@ pub struct CommitRequest {
     pub repository: String,
     /// Tag of the name.
     pub tag: String,
-    /// The container, for the event.
+    /// The container's id, which the configuration keeps.
     pub container: String,
 }
 
@@ -90,9 +90,12 @@ fn commit(shared: &Shared, request: CommitRequest, name: Option<&str>) -> Result
     for key in ["container", "container_config", "id", "parent"] {
         config.rest.remove(key);
     }
+    if !request.container.is_empty() {
+        config.rest.insert("container".to_owned(), request.container.into());
+    }
     let id = finish(shared, config, request.parent, name)?;
     let image = shared.image(&id)?;
-    shared.publish("commit", &image, name.unwrap_or(&request.container));
+    shared.publish("create", &image, name.unwrap_or(id.as_str()));
     Ok(id)
 }
 

@@ -41,6 +41,8 @@ impl Images {
             }
             let swept = shared.collect()?;
             report.space_bytes = swept.bytes;
+            let reclaimed = [("reclaimed".to_owned(), swept.bytes.to_string())];
+            shared.bus.publish("image", "prune", "", reclaimed.into());
             report.removed.extend(swept.layers.iter().map(|chain| Removed::Deleted(chain.to_string())));
             Ok(report)
         })

@@ -75,6 +75,11 @@ impl Shared {
             if !self.view(|index| self.names_left(index, &image.id)).is_empty() {
                 return Ok(());
             }
+            // The name is gone, which was the wish; the image stays for whoever needs it.
+            return match self.delete(&image.id, force, prune, removed) {
+                Err(Error::Conflict { .. }) => Ok(()),
+                other => other,
+            };
         }
         self.delete(&image.id, force, prune, removed)
     }

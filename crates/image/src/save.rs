@@ -57,6 +57,9 @@ impl Images {
                 return Err(Error::Damaged { id, reason: format!("its layer {layer} is missing") });
             }
         }
+        for Chosen { image, .. } in &chosen {
+            self.shared.publish("save", image, image.id.as_str());
+        }
         let shared = Arc::clone(&self.shared);
         // Layers must not be collected while they are read.
         Ok(written(move |output| {
