@@ -225,7 +225,7 @@ pub(crate) fn consume(mut body: ByteStream) -> Result<std::fs::File> {
     let mut sender = tokio::net::unix::pipe::Sender::from_owned_fd(writer)
         .map_err(|error| Error::file("write", Path::new("archive pipe"), error))?;
     tokio::spawn(async move {
-use tokio::io::AsyncWriteExt as _;
+        use tokio::io::AsyncWriteExt as _;
         while let Some(Ok(bytes)) = body.next().await {
             if sender.write_all(&bytes).await.is_err() {
                 return;
