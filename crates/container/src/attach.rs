@@ -1,6 +1,6 @@
 //! `attach`: the standard streams of a running container.
 
-use crate::{AttachRequest, Attached, Containers, Error, LogsRequest, Result, record::Status};
+use crate::{AttachRequest, Attached, Containers, Error, LogsRequest, Result, detach, record::Status};
 
 impl Containers {
     /// Connects to a container's standard streams; one that is not started yet is waited for.
@@ -10,6 +10,7 @@ impl Containers {
     pub async fn attach(&self, name: &str, request: AttachRequest) -> Result<Attached> {
         let container = self.shared.find(name)?;
         let tty = container.read().tty();
+        let keys = detach::parse(request.detach_keys.as_deref())?;
         if container.status() == Status::Paused {
             return Err(Error::Paused(name.to_owned(), "attach"));
         }
@@ -29,6 +30,7 @@ impl Containers {
         } else {
             self.attach_early(&container, &request)
         };
+        let stream = if tty && request.stdin { detach::on_keys(stream, keys) } else { stream };
         Ok(Attached { replay, stream: Some(stream), tty })
     }
 

@@ -103,17 +103,11 @@ fn networks(record: &Record) -> impl Iterator<Item = &str> {
     record.endpoints.keys().map(String::as_str).chain(std::iter::once(record.network_mode()))
 }
 
-/// Docker matches names by regular expression; what people write are parts, `^` and `$`.
+/// Names match by regular expression, with and without their leading slash; what is none matches as plain text.
 fn name_fits(name: &str, pattern: &str) -> bool {
-    let from_start = pattern.strip_prefix('^');
-    let bare = from_start.unwrap_or(pattern);
-    let to_end = bare.strip_suffix('$');
-    let bare = to_end.unwrap_or(bare).trim_start_matches('/');
-    match (from_start.is_some(), to_end.is_some()) {
-        (true, true) => name == bare,
-        (true, false) => name.starts_with(bare),
-        (false, true) => name.ends_with(bare),
-        (false, false) => name.contains(bare),
+    match regex_lite::Regex::new(pattern) {
+        Ok(expression) => expression.is_match(name) || expression.is_match(&format!("/{name}")),
+        Err(_) => name.contains(pattern),
     }
 }
 

@@ -37,6 +37,7 @@ mod commit;
 mod config;
 mod containers;
 mod create;
+mod detach;
 mod endpoint;
 mod error;
 mod exec;

@@ -134,7 +134,12 @@ impl Containers {
     /// The namespaces of a record; `running` demands that containers named in it run now.
     pub(crate) fn namespaces_of(&self, record: &Record, running: bool) -> Result<Namespaces> {
         Namespaces::of(record, |name| {
-            let partner = self.shared.find(name)?;
+            let partner = match self.shared.find(name) {
+                Ok(partner) => partner,
+                // It may come to be before the start.
+                Err(Error::NoSuchContainer(_)) if !running => return Ok((0, true)),
+                Err(error) => return Err(error),
+            };
             if partner.id == record.id {
                 return Err(Error::Invalid("cannot join own namespace".to_owned()));
             }

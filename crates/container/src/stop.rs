@@ -84,6 +84,7 @@ impl Containers {
     pub async fn shutdown(&self, live_restore: bool) {
         self.shared.begin_stopping();
         if live_restore {
+            self.shared.networks.settle().await;
             return;
         }
         let running = self.shared.all().into_iter().filter(|container| container.status().is_alive());
@@ -104,5 +105,6 @@ impl Containers {
         for stop in stops {
             let _ = stop.await;
         }
+        self.shared.networks.settle().await;
     }
 }

@@ -22,22 +22,22 @@ impl Containers {
         let pids = cgroup.pids().map_err(|error| Error::step("list the processes", &record.id, error))?;
         self.shared.publish(&container, "top", &[]);
         if matches!(ps_args.trim(), "" | "-ef") {
-            Ok(default_table(&pids))
+            Ok(default_table(&pids, record.state.id_range.map_or(0, |range| range.host_base)))
         } else {
             foreign_table(ps_args, &pids).await
         }
     }
 }
 
-fn default_table(pids: &[i32]) -> Top {
+fn default_table(pids: &[i32], shift: u32) -> Top {
     let titles = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"].map(str::to_owned).to_vec();
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let boot_s = boot_time();
-    Top { titles, processes: pids.iter().filter_map(|pid| row(*pid, &users, boot_s)).collect() }
+    Top { titles, processes: pids.iter().filter_map(|pid| row(*pid, shift, &users, boot_s)).collect() }
 }
 
-/// One row as `ps -ef` gives it; `None` when the process has ended meanwhile (proc_pid_stat(5)).
-fn row(pid: i32, users: &str, boot_s: i64) -> Option<Vec<String>> {
+/// One row as `ps -ef` gives it, with the user as the container knows it; `None` when the process has ended meanwhile (proc_pid_stat(5)).
+fn row(pid: i32, shift: u32, users: &str, boot_s: i64) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
     let fields: Vec<i64> = rest.split_whitespace().skip(1).map(|field| field.parse().unwrap_or(0)).collect();
@@ -50,7 +50,7 @@ fn row(pid: i32, users: &str, boot_s: i64) -> Option<Vec<String>> {
     let seconds = ticks / 100;
     let started = berth_kit::time::Timestamp::from_second(started_s).ok()?;
     Some(vec![
-        user_name(owner(pid)?, users),
+        user_name(owner(pid)?.wrapping_sub(shift), users),
         pid.to_string(),
         fields.first()?.to_string(),
         share.min(99).to_string(),
@@ -89,15 +89,22 @@ fn boot_time() -> i64 {
 }
 
 async fn foreign_table(ps_args: &str, pids: &[i32]) -> Result<Top> {
-    let output = tokio::process::Command::new("ps")
-        .args(ps_args.split_whitespace())
-        .output()
-        .await
-        .map_err(|error| Error::Invalid(format!("cannot run ps {ps_args}: {error}")))?;
+    let list: Vec<String> = pids.iter().map(i32::to_string).collect();
+    let mut output = run_ps(ps_args, Some(format!("-q{}", list.join(",")))).await?;
+    if !output.status.success() {
+        // Some arguments do not go together with -q.
+        output = run_ps(ps_args, None).await?;
+    }
     if !output.status.success() {
         return Err(Error::Invalid(format!("ps: {}", String::from_utf8_lossy(&output.stderr).trim())));
     }
     select(&String::from_utf8_lossy(&output.stdout), pids)
+}
+
+async fn run_ps(ps_args: &str, chosen: Option<String>) -> Result<std::process::Output> {
+    let mut command = tokio::process::Command::new("ps");
+    command.args(ps_args.split_whitespace()).args(chosen).kill_on_drop(true);
+    command.output().await.map_err(|error| Error::Invalid(format!("cannot run ps {ps_args}: {error}")))
 }
 
 fn select(output: &str, pids: &[i32]) -> Result<Top> {
@@ -132,7 +139,7 @@ mod tests {
 
     #[test]
     fn own_process_has_a_row() {
-        let row = row(std::process::id() as i32, "root:x:0:0::/root:/bin/sh\n", boot_time()).unwrap();
+        let row = row(std::process::id() as i32, 0, "root:x:0:0::/root:/bin/sh\n", boot_time()).unwrap();
         assert_eq!(row.len(), 8);
         assert_eq!(row[1], std::process::id().to_string());
     }

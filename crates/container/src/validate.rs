@@ -68,6 +68,17 @@ pub fn host(host: &HostConfig, hostname_given: bool) -> Result<()> {
     cpu(host)?;
     restart_policy(host)?;
     modes(host)?;
+    let has_links = host.links.as_ref().is_some_and(|links| !links.is_empty());
+    if has_links && host.network_mode.as_deref() == Some("host") {
+        return invalid(
+            "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
+        );
+    }
+    if has_links && host.network_mode.as_deref().is_some_and(|mode| mode.starts_with("container:")) {
+        return invalid(
+            "conflicting options: container type network can't be used with links. This would result in undefined behavior",
+        );
+    }
     if hostname_given && host.network_mode.as_deref().is_some_and(|mode| mode.starts_with("container:")) {
         return invalid("conflicting options: hostname and the network mode");
     }
@@ -144,21 +155,37 @@ fn cpu(host: &HostConfig) -> Result<()> {
             host.cpu_shares.unwrap_or(0)
         ));
     }
-    for (field, value) in [("cpus", &host.cpuset_cpus), ("mems", &host.cpuset_mems)] {
-        if let Some(list) = value.as_deref().filter(|list| !list.is_empty() && !is_cpu_list(list)) {
-            return invalid(format!("Invalid value {list} for cpuset {field}"));
+    for (field, value, online) in [
+        ("cpus", &host.cpuset_cpus, "/sys/devices/system/cpu/online"),
+        ("mems", &host.cpuset_mems, "/sys/devices/system/node/online"),
+    ] {
+        let Some(list) = value.as_deref().filter(|list| !list.is_empty()) else { continue };
+        let wanted = numbers(list).ok_or_else(|| Error::Invalid(format!("Invalid value {list} for cpuset {field}")))?;
+        let available = std::fs::read_to_string(online).unwrap_or_else(|_| "0".to_owned());
+        let there = numbers(available.trim()).unwrap_or_default();
+        if !wanted.is_subset(&there) {
+            let what = if field == "cpus" { "CPUs" } else { "memory nodes" };
+            return invalid(format!(
+                "Requested {what} are not available - requested {list}, available: {}",
+                available.trim()
+            ));
         }
     }
     Ok(())
 }
 
-/// `0-3,5` (cpuset(7), "List format").
-fn is_cpu_list(list: &str) -> bool {
-    let number = |text: &str| text.parse::<u16>().ok();
-    list.split(',').all(|part| match part.split_once('-') {
-        Some((first, last)) => matches!((number(first), number(last)), (Some(first), Some(last)) if first <= last),
-        None => number(part).is_some(),
-    })
+/// The numbers of `0-3,5` (cpuset(7), "List format").
+fn numbers(list: &str) -> Option<std::collections::BTreeSet<u16>> {
+    let mut all = std::collections::BTreeSet::new();
+    for part in list.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let range = first.trim().parse::<u16>().ok()?..=last.trim().parse::<u16>().ok()?;
+        if range.is_empty() || range.end() - range.start() > 4096 {
+            return None;
+        }
+        all.extend(range);
+    }
+    Some(all)
 }
 
 /// Checks a restart policy together with auto-remove.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Session, SessionState, lock};
 use crate::{
-    Containers, Error, ExecStartRequest, ExecStarted, Result, containers::Container, oci_spec, record::Record,
+    Containers, Error, ExecStartRequest, ExecStarted, Result, containers::Container, detach, oci_spec, record::Record,
 };
 
 impl Containers {
@@ -32,7 +32,15 @@ impl Containers {
             let code = if let Error::Start { exit_code, .. } = error { *exit_code } else { 126 };
             lock(&session).state = SessionState::Exited(code);
         }
-        outcome
+        match outcome {
+            // As Docker does: a client that is connected reads why, and finds the code when it asks how it ended.
+            Err(Error::Start { message, .. }) if !request.detach => {
+                let tty = config.tty.unwrap_or(false);
+                let stream = detach::saying(&format!("OCI runtime exec failed: {message}\r\n"), tty);
+                Ok(ExecStarted::Attached { stream, tty })
+            }
+            other => other,
+        }
     }
 
     async fn start_session(
@@ -78,7 +86,11 @@ impl Containers {
         }
         let text = config.cmd.as_deref().unwrap_or(&[]).join(" ");
         self.shared.publish(&container, &format!("exec_start: {text}"), &[("execID", id.to_owned())]);
+        let keys = detach::parse(config.detach_keys.as_deref())?;
         Ok(match stream {
+            Some(stream) if tty && config.attach_stdin.unwrap_or(false) => {
+                ExecStarted::Attached { stream: detach::on_keys(Box::new(stream), keys), tty }
+            }
             Some(stream) => ExecStarted::Attached { stream: Box::new(stream), tty },
             None => ExecStarted::Detached,
         })

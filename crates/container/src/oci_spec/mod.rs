@@ -90,6 +90,19 @@ pub fn build(input: &Input) -> Result<Spec> {
     Ok(spec)
 }
 
+/// Checks what only shows when a specification is built, so that a wrong setting is refused at creation.
+///
+/// # Errors
+/// [`Error::Invalid`] for an unknown capability, security option, profile or device rule.
+pub fn check(record: &Record, config: &Config) -> Result<()> {
+    let privileged = record.host.privileged.unwrap_or(false);
+    let security = SecurityOptions::parse(record.host.security_opt.as_deref().unwrap_or(&[]), config)?;
+    security::capabilities(&record.host, privileged)?;
+    security::seccomp(&security, &record.host, privileged)?;
+    device::rules(&record.host, privileged, &[])?;
+    time_offsets(record).map(drop)
+}
+
 fn without_nulls(mut value: Value) -> Value {
     if let Value::Object(map) = &mut value {
         map.retain(|_, value| !value.is_null());

@@ -3,8 +3,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use berth_snapshot::Scaffold;
 use berth_sys::Errno;
 use berth_sys::mount::{Change, Propagation, clone_tree, set_attributes};
+use berth_sys::namespace;
 use rustix::fs::CWD;
 
 use super::option::Options;
@@ -18,12 +20,15 @@ pub(crate) struct Prepared {
     /// The root file system first, then binds and `/dev` in the specification's order.
     pub(crate) mounts: Vec<OwnedFd>,
     pub(crate) warnings: Vec<String>,
+    /// To be dropped when there is time.
+    pub(crate) scaffold: Scaffold,
 }
 
 /// Prepares everything that needs the host's rights. `user_namespace` is the container's, when it has one.
 pub(crate) fn all(plan: &Plan<'_>, user_namespace: Option<BorrowedFd<'_>>) -> Result<Prepared> {
     let mut prepared = Prepared::default();
-    prepared.mounts.push(plan.rootfs.mount(user_namespace)?);
+    let root = plan.rootfs.mount_on(user_namespace, &mut prepared.scaffold)?;
+    prepared.mounts.push(root);
     for mount in &plan.mounts {
         match &mount.kind {
             Kind::Bind(source) => {
@@ -50,13 +55,17 @@ fn bind(
     warnings: &mut Vec<String>,
 ) -> Result<OwnedFd> {
     let recursive = options.bind.unwrap_or(false);
-    let clone = || match clone_tree(CWD, source, recursive) {
+    let foreign = of_container(source);
+    let clone = || match foreign
+        .map_or_else(|| clone_tree(CWD, source, recursive), |(pid, path)| clone_foreign(pid, path, recursive))
+    {
         Err(Errno::NOENT) => Err(Error::BindSourceMissing { path: source.to_owned() }),
         other => other.map_err(Error::prepare("clone the mount of", source)),
     };
     let mut mount = clone()?;
     let (kind, deep) = options.propagation.unwrap_or((Propagation::Private, true));
-    let wanted = user_namespace.filter(|_| !options.without_id_map);
+    // What another container mounted is in terms of the user namespace that both share.
+    let wanted = user_namespace.filter(|_| !options.without_id_map && foreign.is_none());
     let below = Change {
         propagation: Some(kind).filter(|_| deep),
         id_map: wanted,
@@ -89,4 +98,38 @@ fn bind(
         set_attributes(mount.as_fd(), &top).map_err(Error::prepare("set the attributes of", source))?;
     }
     Ok(mount)
+}
+
+/// The process and the path of a source inside another container: `/proc/<pid>/root/<path>`.
+fn of_container(source: &Path) -> Option<(u32, &Path)> {
+    let (pid, path) = source.to_str()?.strip_prefix("/proc/")?.split_once("/root/")?;
+    let path = Path::new(&source.to_str()?[source.to_str()?.len() - path.len() - 1..]);
+    Some((pid.parse().ok()?, path))
+}
+
+/// A clone of a tree of another mount namespace: the kernel clones only what the caller's own namespace holds, so the
+/// (single-threaded) caller goes there for a moment.
+fn clone_foreign(pid: u32, path: &Path, recursive: bool) -> berth_sys::Result<OwnedFd> {
+    let open = |of: &str| {
+        let name = format!("/proc/{of}/ns/mnt");
+        rustix::fs::open(name, rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
+    };
+    let (here, there) = (open("self")?, open(&pid.to_string())?);
+    namespace::join(there.as_fd(), namespace::bit::MOUNT)?;
+    let tree = clone_tree(CWD, path, recursive);
+    namespace::join(here.as_fd(), namespace::bit::MOUNT)?;
+    tree
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_inside_a_container_are_told_apart() {
+        assert_eq!(of_container(Path::new("/proc/12/root/dev/shm")), Some((12, Path::new("/dev/shm"))));
+        for other in ["/proc/12/rootx/dev", "/proc/self/root/dev", "/dev/shm", "/proc/12/root"] {
+            assert_eq!(of_container(Path::new(other)), None, "{other}");
+        }
+    }
 }
