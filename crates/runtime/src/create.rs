@@ -71,6 +71,8 @@ pub fn create(bundle: &Bundle, stdio: Stdio<'_>) -> Result<Created> {
     let prepared = prepare::all(&plan, namespace.as_ref().map(File::as_fd))?;
     send_mounts(&outside, &prepared.mounts)?;
     birth.show_cgroup(&plan, &outside)?;
+    // Beside the init's own work.
+    drop((prepared.mounts, prepared.scaffold));
     let mut warnings = prepared.warnings;
     let (report, terminal) = outside.report("preparation")?;
     if let Report::Ready { uid, gid, warnings: said } = report {

@@ -30,5 +30,5 @@ mod tree;
 
 pub use error::{Error, Result};
 pub use layer::{Layer, LayerDraft};
-pub use rootfs::Rootfs;
+pub use rootfs::{Rootfs, Scaffold};
 pub use snapshotter::Snapshotter;

@@ -37,13 +37,23 @@ pub struct Rootfs {
     pub read_only: bool,
 }
 
+/// Mounts that were needed to make another one.
+#[derive(Debug, Default)]
+pub struct Scaffold(Vec<OwnedFd>);
+
 impl Rootfs {
     /// A detached mount of this root file system. With a user namespace, ids on disk appear through its maps.
     /// Needs `CAP_SYS_ADMIN`; changes the calling thread's file-system ids for a moment when a namespace is given.
     pub fn mount(&self, user_namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
+        let mut scaffold = Scaffold::default();
+        self.mount_on(user_namespace, &mut scaffold)
+    }
+
+    /// As [`mount`](Self::mount), but what is no longer needed afterwards is kept in `scaffold`: closing it waits for
+    /// the kernel, some 0.1 ms, which can be done while others work.
+    pub fn mount_on(&self, user_namespace: Option<BorrowedFd<'_>>, scaffold: &mut Scaffold) -> Result<OwnedFd> {
         // A detached clone falls apart when its own descriptor is closed, whatever is open below it.
-        let mut clones = Vec::new();
-        let parts = self.open(user_namespace, &mut clones)?;
+        let parts = self.open(user_namespace, &mut scaffold.0)?;
         if let [only] = parts.as_slice() {
             return self.single(only);
         }

@@ -16,24 +16,23 @@ use crate::path;
 
 /// Covers each path that exists: files with `/dev/null`, directories with one empty read-only tmpfs.
 pub(crate) fn hide(root: BorrowedFd<'_>, paths: &[String]) -> Result<(), Failure> {
-    let mut empty = None;
-    let mut null = None;
+    let (mut empty, mut null) = (Cover::default(), Cover::default());
     for name in paths {
         let fail = |errno| Failure::kernel("mask", format_args!("cannot mask {name}"), errno);
         let Some(target) = existing(root, name).map_err(fail)? else { continue };
         if path::is_directory(target.as_fd()).map_err(fail)? {
-            let cover = clone_of(&mut empty, || {
+            let covered = empty.put(target.as_fd(), || {
                 let data = vec![(String::from("size"), Some(String::from("0")))];
                 let options = Options { set: attr::READ_ONLY, data, ..Options::default() };
                 filesystem::make("tmpfs", &options).map_err(|(errno, _)| errno)
             });
-            cover.and_then(|cover| mount::attach(cover.as_fd(), target.as_fd())).map_err(fail)?;
+            covered.map_err(fail)?;
         } else {
-            let cover = clone_of(&mut null, || {
+            let covered = null.put(target.as_fd(), || {
                 let device = path::open(root, Path::new("/dev/null"), OFlags::PATH)?;
                 clone_tree(device.as_fd(), c"", false)
             });
-            cover.and_then(|cover| mount::attach(cover.as_fd(), target.as_fd())).map_err(fail)?;
+            covered.map_err(fail)?;
         }
     }
     Ok(())
@@ -61,14 +60,20 @@ fn existing(root: BorrowedFd<'_>, name: &str) -> berth_sys::Result<Option<OwnedF
     }
 }
 
-/// A clone of a mount that is made when it is first needed.
-fn clone_of(
-    first: &mut Option<OwnedFd>,
-    make: impl FnOnce() -> berth_sys::Result<OwnedFd>,
-) -> berth_sys::Result<OwnedFd> {
-    let tree = match first {
-        Some(tree) => tree,
-        None => first.insert(make()?),
-    };
-    clone_tree(tree.as_fd(), c"", false)
+/// A cover: the first is made, the others are clones of it. None is ever made in vain, as closing a mount that was not
+/// attached waits for the kernel.
+#[derive(Default)]
+struct Cover(Option<OwnedFd>);
+
+impl Cover {
+    fn put(
+        &mut self,
+        target: BorrowedFd<'_>,
+        make: impl FnOnce() -> berth_sys::Result<OwnedFd>,
+    ) -> berth_sys::Result<()> {
+        match &self.0 {
+            Some(first) => mount::attach(clone_tree(first.as_fd(), c"", false)?.as_fd(), target),
+            None => mount::attach(self.0.insert(make()?).as_fd(), target),
+        }
+    }
 }
