@@ -22,7 +22,7 @@ pub fn single_commands(subjects: &Subjects, rounds: usize, report: &mut Report) 
     let rootfs = busybox::rootfs().map_err(anyhow::Error::msg)?;
     let floor = Floor::prepare(&rootfs)?;
     let pairs = subjects.pairs();
-    for (_, engine, _) in &pairs {
+    for (_, engine) in subjects.engines() {
         engine.run("bench", &["sleep", "3600"], json!({}));
     }
     let mut floors = Vec::new();
@@ -37,7 +37,7 @@ pub fn single_commands(subjects: &Subjects, rounds: usize, report: &mut Report) 
             execs[at].push(time(engine, client, &["exec", "bench", "true"])?);
         }
     }
-    for (_, engine, _) in &pairs {
+    for (_, engine) in subjects.engines() {
         engine.http().delete("/containers/bench?force=1");
     }
     let floor_note = "The floor is a bare clone3 into the same seven namespaces (user included), overlay by the new mount API, \
@@ -88,10 +88,11 @@ pub fn many_at_once(subjects: &Subjects, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// `ps -a` with [`LISTED`] containers, and the daemon's start with `stored` containers on disk.
+/// `ps -a` with up to [`LISTED`] containers, and the daemon's start with `stored` containers on disk.
 pub fn lists_and_start_up(mut subjects: Subjects, stored: usize, report: &mut Report) -> Result<()> {
+    let listed = LISTED.min(stored);
     for (_, engine) in subjects.engines() {
-        (0..LISTED.min(stored)).for_each(|_| drop(engine.create("", &["true"], json!({}))));
+        (0..listed).for_each(|_| drop(engine.create("", &["true"], json!({}))));
     }
     let pairs = subjects.pairs();
     let mut lists = vec![Vec::new(); pairs.len()];
@@ -106,9 +107,9 @@ pub fn lists_and_start_up(mut subjects: Subjects, stored: usize, report: &mut Re
         Some(_) => "Ratios are to berth with its own client.",
         None => "The docker command is not installed here.",
     };
-    report.times(&format!("`ps -a` with {LISTED} containers"), note, &rows);
+    report.times(&format!("`ps -a` with {listed} containers"), note, &rows);
     for (_, engine) in subjects.engines() {
-        (LISTED..stored).for_each(|_| drop(engine.create("", &["true"], json!({}))));
+        (listed..stored).for_each(|_| drop(engine.create("", &["true"], json!({}))));
     }
     let mut rows = vec![("berth", start_up(&mut subjects.berth)?)];
     if let Some(docker) = &mut subjects.docker {

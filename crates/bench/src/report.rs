@@ -24,7 +24,7 @@ impl Report {
              namespaces, folders and socket.\nThe image is Debian's static BusyBox.\n\nThis run: Linux {}, {cores} \
              cores, binary of {size_mib:.1} MiB.\n",
             arguments.join(" "),
-            kernel.trim(),
+            kernel.split('.').take(2).collect::<Vec<_>>().join("."),
         );
         Ok(Report { text })
     }
