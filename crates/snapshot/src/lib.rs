@@ -18,6 +18,7 @@
 //! All ids on disk are the container's own (0 is its root): the shift to the host's ids is a property of the mount,
 //! never of the files. See [`Rootfs::mount`].
 
+mod attached;
 pub mod contract;
 pub mod copy;
 mod error;

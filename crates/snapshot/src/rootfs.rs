@@ -21,6 +21,7 @@ use berth_sys::process::FilesystemIds;
 use rustix::fs::{CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
+use crate::attached;
 use crate::error::{Error, Result};
 
 /// How to mount a root file system: plain data, so that the process that mounts need not know the store.
@@ -62,7 +63,7 @@ impl Rootfs {
             Some(upper) if user_namespace.is_some() => Some(self.act_as_owner(upper)?),
             _ => None,
         };
-        self.overlay(&parts)
+        self.overlay(&parts, &scaffold.0)
     }
 
     /// Every directory that takes part: the layers, then (when written to) upper and work.
@@ -120,12 +121,18 @@ impl Rootfs {
         FilesystemIds::take(owner.st_uid, owner.st_gid).map_err(Error::io("act as the owner of", &self.upper))
     }
 
-    /// The overlay of all parts.
-    fn overlay(&self, parts: &[OwnedFd]) -> Result<OwnedFd> {
+    /// The overlay of all parts, which were opened below `clones`.
+    fn overlay(&self, parts: &[OwnedFd], clones: &[OwnedFd]) -> Result<OwnedFd> {
+        let (lower, written) = parts.split_at(self.lower.len());
         let new = NewFilesystem::open("overlay").map_err(|errno| self.refused("overlay", errno, String::new()))?;
+        if let Some(top) = lower.first()
+            && new.descriptor("lowerdir+", top.as_fd()).is_err()
+        {
+            let home = self.work.parent().unwrap_or(&self.work);
+            return attached::overlay(lower, written.first().zip(written.get(1)), clones, home);
+        }
         let make = || {
-            let (lower, written) = parts.split_at(self.lower.len());
-            lower.iter().try_for_each(|layer| new.descriptor("lowerdir+", layer.as_fd()))?;
+            lower.iter().skip(1).try_for_each(|layer| new.descriptor("lowerdir+", layer.as_fd()))?;
             if let [upper, work] = written {
                 new.descriptor("upperdir", upper.as_fd())?;
                 new.descriptor("workdir", work.as_fd())?;
