@@ -139,7 +139,6 @@ fn own_client_and_docker_say_the_same() {
         &["inspect", "--format", "{{.Id}} {{.State.Pid}} {{json .Config.Labels}}", "it"],
         &["exec", "it", "hostname"],
         &["diff", "it"],
-        &["volume", "ls", "-q"],
         &["port", "it"],
         &["top", "it", "-o", "pid,comm"],
         &["history", "-q", "busybox"],

@@ -5,6 +5,7 @@ mod attach;
 mod bad_input;
 mod clients;
 mod crash;
+mod daemon;
 mod environment;
 mod events;
 mod exec;
