@@ -112,3 +112,20 @@ fn completions_and_man_pages_come_from_the_program() {
         assert!(own(&[verb, "--help"]).ok().starts_with("Usage:"), "{verb}");
     }
 }
+
+#[test]
+fn a_client_starts_a_daemon_where_none_answers() {
+    // The default places, under mounts of their own.
+    let script = "mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /var/lib && ip link set lo up || exit 99
+        \"$0\" run --rm berth/hello && \"$0\" ps -aq; code=$?
+        kill $(cat /run/berth/berth.pid); while [ -e /run/berth/berth.sock ]; do sleep 0.05; done; exit $code";
+    let mut line = Command::new("unshare");
+    line.args(["--mount", "--net", "--propagation", "private", "--", "sh", "-c", script]).arg(binary());
+    line.env_remove("DOCKER_HOST").env("HOME", "/nowhere");
+    let output = command::run(line, b"");
+    // The default parent of the cgroups is the one thing outside; it goes when nothing else is in it.
+    for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+        std::fs::remove_dir(hierarchy.path().join("berth")).ok();
+    }
+    assert!(output.ok().starts_with("Hello from a berth container."), "{}", output.stderr);
+}
