@@ -53,6 +53,9 @@ pub enum Error {
     /// The body did not arrive whole.
     #[error("cannot read the request body: {0}")]
     Body(String),
+    /// No plugin has this name: berth has none.
+    #[error("plugin \"{0}\" not found")]
+    NoSuchPlugin(String),
     /// Anything else about the request.
     #[error("{0}")]
     Invalid(String),
@@ -86,7 +89,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Kinded for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::NoPage => Kind::NotFound,
+            Self::NoPage | Self::NoSuchPlugin(_) => Kind::NotFound,
             Self::Unauthorized(_) => Kind::Unauthorized,
             Self::BodyTooLarge(_) => Kind::TooLarge,
             Self::NotBuilt(_) => Kind::NotBuilt,

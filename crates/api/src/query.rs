@@ -75,9 +75,10 @@ impl Query {
         self.number(name)?.ok_or(Error::Missing(name))
     }
 
-    /// A point in time: Unix seconds, RFC 3339 or a duration back from now; `0` means none.
+    /// A point in time: Unix seconds, RFC 3339 or a duration back from now. An end of `0` means none, a beginning of
+    /// `0` is that of Unix time.
     pub fn time(&self, name: &'static str) -> Result<Option<Timestamp>> {
-        let Some(value) = self.get(name).filter(|value| *value != "0") else { return Ok(None) };
+        let Some(value) = self.get(name).filter(|value| *value != "0" || name != "until") else { return Ok(None) };
         let point = parse_point(value, Timestamp::now());
         point.map(Some).map_err(|_| refuse(name, value, "a Unix time, an RFC 3339 time or a duration"))
     }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
-    routing::{MethodRouter, any, delete, get, post},
+    Json, Router,
+    routing::{any, get, post},
 };
 
-use crate::{Engine, Error, failure::Failure};
+use crate::{Engine, Error, failure::Failure, name::Name};
 
 macro_rules! unbuilt {
     ($method:ident, $part:literal) => {
@@ -25,8 +25,8 @@ pub fn routes() -> Router<Arc<Engine>> {
         .route("/grpc", unbuilt!(post, "session"))
         .route("/images/search", unbuilt!(get, "image search"))
         .route("/distribution/{*name}", unbuilt!(get, "distribution inspect"))
-        .route("/plugins", unbuilt!(get, "plugin"))
-        .route("/plugins/{*rest}", with_delete(unbuilt!(get, "plugin").post(refuse_plugin)))
+        .route("/plugins", get(no_plugins))
+        .route("/plugins/{*rest}", get(look_for_plugin).post(refuse_plugin).delete(refuse_plugin))
         .route("/swarm", unbuilt!(get, "swarm"))
         .route("/swarm/{*rest}", unbuilt!(any, "swarm"));
     for noun in ["nodes", "services", "tasks", "secrets", "configs"] {
@@ -37,8 +37,17 @@ pub fn routes() -> Router<Arc<Engine>> {
     router
 }
 
-fn with_delete(methods: MethodRouter<Arc<Engine>>) -> MethodRouter<Arc<Engine>> {
-    methods.merge(delete(refuse_plugin))
+/// There are none, which is no reason for clients that look through every kind of object to stop.
+async fn no_plugins() -> Json<[(); 0]> {
+    Json([])
+}
+
+/// Names may hold slashes, so that the verb is whatever stands last.
+async fn look_for_plugin(Name(path): Name) -> Failure {
+    match path.strip_suffix("/json") {
+        Some(name) => Error::NoSuchPlugin(name.to_owned()).into(),
+        None => Error::NotBuilt("plugin").into(),
+    }
 }
 
 async fn refuse_plugin() -> Failure {

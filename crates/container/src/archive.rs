@@ -84,9 +84,18 @@ impl Containers {
         }
         let (root, path) = self.root_of(&container, path).await?;
         let missing = no_such_path(name, &path);
+        // As dockerd: the archive's owners stay, unless the container's user is to own everything.
+        let owner = if request.copy_uid_gid {
+            let user = container.read().config.user.clone().unwrap_or_default();
+            let identity = berth_runtime::user::resolve::<&str>(root.fd.as_fd(), &user, &[])
+                .map_err(|error| Error::Invalid(error.to_string()))?;
+            Some((identity.uid, identity.gid))
+        } else {
+            None
+        };
         let options = ExtractOptions {
             no_overwrite_dir_non_dir: request.no_overwrite_dir_non_dir,
-            owner: (!request.copy_uid_gid).then_some((0, 0)),
+            owner,
             shift: shift(&root),
             ..ExtractOptions::default()
         };

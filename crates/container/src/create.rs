@@ -10,7 +10,7 @@ use crate::{
     Containers, CreateRequest, Created, Error, Result,
     containers::Container,
     identity, image_config, mount,
-    record::{Attachment, Mount, MountKind, Record, State, VERSION},
+    record::{Attachment, Mount, MountKind, Record, State, Status, VERSION},
     validate,
 };
 
@@ -162,11 +162,14 @@ impl Containers {
     }
 
     async fn build_steps(&self, record: &mut Record, image: &Image) -> Result<()> {
-        // The record first: a daemon that dies after this line finds and removes what the next lines made.
+        // The record first, as one to be removed: a daemon that dies before the last line finds it and removes what
+        // the lines between had made.
+        record.state.status = Status::Removing;
         self.shared.save(record)?;
         self.create_snapshot(record, image).await?;
         self.acquire_volumes(record).await?;
         identity::write_first(&self.shared.config.container_dir(&record.id), record)?;
+        record.state.status = Status::Created;
         self.shared.save(record)
     }
 }

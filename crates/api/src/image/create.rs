@@ -23,7 +23,7 @@ pub async fn create(State(engine): State<Arc<Engine>>, query: Query, request: Re
     let wanted = ImportRequest {
         repository: query.text("repo").unwrap_or_default(),
         tag: query.text("tag").unwrap_or_default(),
-        message: query.text("message").unwrap_or_default(),
+        message: query.text("message").unwrap_or_else(|| "Imported from -".to_owned()),
         changes: query.all("changes"),
         platform: query.text("platform").unwrap_or_default(),
     };

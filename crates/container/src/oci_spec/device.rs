@@ -20,13 +20,22 @@ pub fn list(host: &HostConfig, privileged: bool) -> Result<Vec<Value>> {
     for mapping in host.devices.iter().flatten() {
         add(mapping, &mut devices)?;
     }
-    if host.device_requests.as_ref().is_some_and(|requests| !requests.is_empty()) {
-        return Err(Error::NotBuilt("a device request (--gpus)"));
-    }
     Ok(devices)
 }
 
-fn add(mapping: &DeviceMapping, devices: &mut Vec<Value>) -> Result<()> {
+/// Checks the form of the user's devices; whether they are there is asked at the start.
+pub fn check(host: &HostConfig) -> Result<()> {
+    for mapping in host.devices.iter().flatten() {
+        parts(mapping)?;
+    }
+    if host.device_requests.as_ref().is_some_and(|requests| !requests.is_empty()) {
+        return Err(Error::NotBuilt("a device request (--gpus)"));
+    }
+    Ok(())
+}
+
+/// Host path, container path and access of a device.
+fn parts(mapping: &DeviceMapping) -> Result<(&str, &str, &str)> {
     let source = mapping.path_on_host.as_deref().unwrap_or("");
     let target = mapping.path_in_container.as_deref().filter(|path| !path.is_empty()).unwrap_or(source);
     let access = mapping.cgroup_permissions.as_deref().filter(|text| !text.is_empty()).unwrap_or("rwm");
@@ -36,6 +45,11 @@ fn add(mapping: &DeviceMapping, devices: &mut Vec<Value>) -> Result<()> {
     if !source.starts_with('/') || !target.starts_with('/') {
         return Err(Error::Invalid(format!("{source} is not an absolute path")));
     }
+    Ok((source, target, access))
+}
+
+fn add(mapping: &DeviceMapping, devices: &mut Vec<Value>) -> Result<()> {
+    let (source, target, access) = parts(mapping)?;
     let resolved = std::fs::canonicalize(source).map_err(|error| {
         Error::Invalid(format!("error gathering device information while adding custom device \"{source}\": {error}"))
     })?;

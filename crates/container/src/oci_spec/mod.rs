@@ -100,6 +100,7 @@ pub fn check(record: &Record, config: &Config) -> Result<()> {
     security::capabilities(&record.host, privileged)?;
     security::seccomp(&security, &record.host, privileged)?;
     device::rules(&record.host, privileged, &[])?;
+    device::check(&record.host)?;
     time_offsets(record).map(drop)
 }
 
