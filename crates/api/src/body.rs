@@ -94,7 +94,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let reason = error.inner();
-        Error::Json(if path == "." { reason.to_string() } else { format!("{path}: {reason}") })
+        Error::Json(if matches!(path.as_str(), "." | "?") { reason.to_string() } else { format!("{path}: {reason}") })
     })?;
     json.end().map_err(|_| Error::Json("unexpected content after JSON".to_owned()))?;
     Ok(value)

@@ -146,7 +146,7 @@ async fn bad_input_is_named() {
         ("POST", "/volumes/create", r#"{"Name":"ok","Driver":"nfs"}"#, 404, "nfs"),
         ("GET", "/volumes/none", "", 404, "get none: no such volume"),
         ("GET", "/volumes?filters=%7B%22colour%22%3A%5B%5D%7D", "", 400, "colour"),
-        ("GET", "/networks/none", "", 404, "network none not found"),
+        ("GET", "/networks/nosuch", "", 404, "network nosuch not found"),
         ("DELETE", "/networks/bridge", "", 403, "bridge"),
         ("GET", "/events?since=x", "", 400, "since"),
         ("GET", "/system/df?type=rubbish", "", 400, "rubbish"),

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use tokio_rustls::TlsAcceptor;
 
-use super::{configuration::Configuration, systemd, tls};
+use super::{configuration::Configuration, systemd::Passed, tls};
 
 const TCP_PORT: u16 = 2375;
 const TLS_PORT: u16 = 2376;
@@ -39,7 +39,7 @@ pub struct Listeners {
 ///
 /// # Errors
 /// Names the address that cannot be used.
-pub fn bind(configuration: &Configuration) -> Result<Listeners> {
+pub fn bind(configuration: &Configuration, mut passed: Vec<Passed>) -> Result<Listeners> {
     let mut listeners = Listeners::default();
     let acceptor = tls::is_wanted(&configuration.values).then(|| tls::acceptor(&configuration.values)).transpose()?;
     for host in &configuration.hosts {
@@ -55,7 +55,7 @@ pub fn bind(configuration: &Configuration) -> Result<Listeners> {
                 let socket = tcp(address, acceptor.is_some()).with_context(failed)?;
                 add_tcp(&mut listeners, host, socket, acceptor.as_ref());
             }
-            Some(("fd", name)) => activated(&mut listeners, name).with_context(failed)?,
+            Some(("fd", name)) => activated(&mut listeners, name, &mut passed).with_context(failed)?,
             _ => bail!("invalid value {host:?} for host: it must begin with unix://, tcp:// or fd://"),
         }
     }
@@ -137,18 +137,19 @@ fn tcp(address: &str, is_tls: bool) -> Result<TcpListener> {
     TcpListener::bind((address, port)).context("cannot bind")
 }
 
-fn activated(listeners: &mut Listeners, name: &str) -> Result<()> {
+fn activated(listeners: &mut Listeners, name: &str, passed: &mut Vec<Passed>) -> Result<()> {
     let is_wanted = |have: &str| name.is_empty() || name == "*" || name == have;
-    let before = listeners.sockets.len();
-    for (_, fd) in systemd::sockets().into_iter().filter(|(have, _)| is_wanted(have)) {
+    let (wanted, others) = std::mem::take(passed).into_iter().partition::<Vec<_>, _>(|(have, _)| is_wanted(have));
+    *passed = others;
+    if wanted.is_empty() {
+        bail!("no sockets found via socket activation: make sure the service was started by systemd");
+    }
+    for (_, fd) in wanted {
         let family = rustix::net::sockopt::socket_domain(&fd).context("a passed descriptor is no socket")?;
         listeners.sockets.push(match family {
             rustix::net::AddressFamily::UNIX => Listener::Unix(UnixListener::from(fd)),
             _ => Listener::Tcp(TcpListener::from(fd)),
         });
-    }
-    if listeners.sockets.len() == before {
-        bail!("no sockets found via socket activation: make sure the service was started by systemd");
     }
     Ok(())
 }

@@ -57,6 +57,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 }
 
 fn run(arguments: &[OsString]) -> Result<()> {
+    // Before anything else is opened: only now do the numbers surely mean what was passed.
+    let passed = systemd::sockets();
     let flags = parse::arguments(arguments)?;
     match wish(&flags) {
         Wish::Help => {
@@ -83,7 +85,7 @@ fn run(arguments: &[OsString]) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let outcome = runtime.block_on(live(flags, Arc::new(configuration)));
+    let outcome = runtime.block_on(live(flags, Arc::new(configuration), passed));
     // Blocking threads may hang in a dead file system: they must not hold up the end.
     runtime.shutdown_background();
     outcome
@@ -102,10 +104,10 @@ fn wish(flags: &value::Values) -> Wish {
 }
 
 /// The daemon's life.
-async fn live(flags: value::Values, configuration: Arc<Configuration>) -> Result<()> {
+async fn live(flags: value::Values, configuration: Arc<Configuration>, passed: Vec<systemd::Passed>) -> Result<()> {
     configuration.announce();
     let place = place::Place::take(&configuration)?;
-    let listeners = listen::bind(&configuration)?;
+    let listeners = listen::bind(&configuration, passed)?;
     let engine = assemble::engine(&configuration, &listeners).await?;
     let stop = serve::start(&engine, listeners);
     systemd::notify("READY=1");

@@ -59,8 +59,11 @@ impl Drop for Watchdog {
     }
 }
 
-/// Sockets that the service manager passed, with their names.
-pub fn sockets() -> Vec<(String, OwnedFd)> {
+/// A socket that the service manager passed, with its name.
+pub type Passed = (String, OwnedFd);
+
+/// All that the service manager passed.
+pub fn sockets() -> Vec<Passed> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
     if number("LISTEN_PID") != Some(std::process::id()) {
         return Vec::new();
