@@ -62,7 +62,7 @@ fn words(args: Vec<OsString>) -> Result<Vec<String>, Failure> {
 fn dispatch(words: Vec<String>) -> Outcome {
     let (global, mut rest) = match read(&ROOT, PROGRAM, words)? {
         Parsed::Line(global, rest) => (global, rest),
-        Parsed::Help => return show(&root::text()),
+        Parsed::Help => return show(&root::text(help::width())),
     };
     if global.on("version") {
         return show(&format!("berth version {}\n", env!("CARGO_PKG_VERSION")));
@@ -74,10 +74,14 @@ fn dispatch(words: Vec<String>) -> Outcome {
     let (mut command, mut path) = (&ROOT, PROGRAM.to_owned());
     while command.run.is_none() {
         let Some(word) = rest.first() else {
-            return show(&if std::ptr::eq(command, &ROOT) { root::text() } else { help::text(command, &path) });
+            return show(&if std::ptr::eq(command, &ROOT) {
+                root::text(help::width())
+            } else {
+                help::text(command, &path, help::width())
+            });
         };
         if matches!(word.as_str(), "--help" | "-h") {
-            return show(&help::text(command, &path));
+            return show(&help::text(command, &path, help::width()));
         }
         let Some(entry) = command.entry(word) else { return Err(unknown(command, &path, word)) };
         path = format!("{path} {word}");
@@ -85,11 +89,11 @@ fn dispatch(words: Vec<String>) -> Outcome {
         rest.remove(0);
     }
     if asked_help {
-        return show(&help::text(command, &path));
+        return show(&help::text(command, &path, help::width()));
     }
     match read(command, &path, rest)? {
-        Parsed::Help => show(&help::text(command, &path)),
-        Parsed::Line(flags, _) if flags.on("help") => show(&help::text(command, &path)),
+        Parsed::Help => show(&help::text(command, &path, help::width())),
+        Parsed::Line(flags, _) if flags.on("help") => show(&help::text(command, &path, help::width())),
         Parsed::Line(flags, args) => {
             command.check_arity(&path, args.len()).map_err(Failure::new)?;
             run(command, path, flags, args, global)
@@ -127,7 +131,7 @@ fn show(text: &str) -> Outcome {
 }
 
 fn run(command: &Command, path: String, flags: Flags, args: Vec<String>, global: Flags) -> Outcome {
-    let Some(action) = command.run else { return show(&help::text(command, &path)) };
+    let Some(action) = command.run else { return show(&help::text(command, &path, help::width())) };
     let config = Config::in_directory(global.text("config"));
     let call = Call { path, flags, args, global, config, client: OnceCell::new() };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -41,6 +41,13 @@ static COMPLETION: Command =
 static MAN: Command =
     Command::verb("DIRECTORY", "Write the man pages into a directory", Arity::Exactly(1), |call| Box::pin(man(call)));
 
+/// Only for help: the program's entry looks for this word before the client is called.
+static DAEMON: Command =
+    Command::verb("[OPTIONS]", "Run the daemon (see 'berth daemon --help')", Arity::AtLeast(0), |_| {
+        Box::pin(async { Err(Failure::new("berth: 'daemon' must be the first word: berth daemon [OPTIONS]")) })
+    })
+    .flags_first();
+
 static ENTRIES: &[Entry] = &[
     Entry::new("attach", &container::attach::COMMAND),
     Entry::new("commit", &container::commit::COMMAND),
@@ -48,6 +55,7 @@ static ENTRIES: &[Entry] = &[
     Entry::new("container", &container::GROUP),
     Entry::new("cp", &container::cp::COMMAND),
     Entry::new("create", &container::create::COMMAND),
+    Entry::new("daemon", &DAEMON),
     Entry::new("diff", &container::diff::COMMAND),
     Entry::new("events", &system::events::COMMAND),
     Entry::new("exec", &container::exec::COMMAND),
@@ -86,9 +94,9 @@ static ENTRIES: &[Entry] = &[
 
 const COMMON: &[&str] = &["run", "exec", "ps", "pull", "images", "version", "info"];
 
-/// The help of the whole program.
+/// The help of the whole program, for `width` columns.
 #[must_use]
-pub fn text() -> String {
+pub fn text(width: usize) -> String {
     let group = |name: &str| ROOT.entry(name).is_some_and(|e| e.command.run.is_none());
     format!(
         "Usage:  {PROGRAM} [OPTIONS] COMMAND\n\n{}\n\nCommon Commands:\n{}\nManagement Commands:\n{}\nCommands:\n{}\n\
@@ -97,7 +105,7 @@ pub fn text() -> String {
         help::entries(&ROOT, |name| COMMON.contains(&name)),
         help::entries(&ROOT, group),
         help::entries(&ROOT, |name| !COMMON.contains(&name) && !group(name)),
-        help::options(&ROOT),
+        help::options(&ROOT, width),
     )
 }
 
@@ -165,8 +173,8 @@ mod tests {
 
     #[test]
     fn helps() {
-        insta::assert_snapshot!(text());
-        insta::assert_snapshot!(help::text(&container::ps::COMMAND, "berth ps"));
-        insta::assert_snapshot!(help::text(&container::GROUP, "berth container"));
+        insta::assert_snapshot!(text(help::WIDTH_DEFAULT));
+        insta::assert_snapshot!(help::text(&container::ps::COMMAND, "berth ps", help::WIDTH_DEFAULT));
+        insta::assert_snapshot!(help::text(&container::GROUP, "berth container", help::WIDTH_DEFAULT));
     }
 }

@@ -14,6 +14,12 @@ pub fn ellipsis(text: &str, width: usize) -> String {
     cut
 }
 
+/// The user's time zone; tests have none.
+#[must_use]
+pub fn zone() -> jiff::tz::TimeZone {
+    if cfg!(test) { jiff::tz::TimeZone::UTC } else { jiff::tz::TimeZone::system() }
+}
+
 /// `5 seconds ago` for a time in Unix seconds; `N/A` for the zero time.
 #[must_use]
 pub fn ago(unix_s: i64) -> String {
@@ -27,7 +33,7 @@ pub fn ago(unix_s: i64) -> String {
 #[must_use]
 pub fn created_at(unix_s: i64) -> String {
     let Ok(at) = Timestamp::from_second(unix_s) else { return String::new() };
-    let zoned = at.to_zoned(jiff::tz::TimeZone::system());
+    let zoned = at.to_zoned(zone());
     let zone = zoned.strftime("%Z").to_string();
     format!("{} {zone}", zoned.strftime("%Y-%m-%d %H:%M:%S %z"))
 }
@@ -36,7 +42,7 @@ pub fn created_at(unix_s: i64) -> String {
 #[must_use]
 pub fn rfc3339(unix_s: i64) -> String {
     let Ok(at) = Timestamp::from_second(unix_s) else { return String::new() };
-    let zoned = at.to_zoned(jiff::tz::TimeZone::system());
+    let zoned = at.to_zoned(zone());
     if zoned.offset().is_zero() {
         return zoned.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     }

@@ -275,6 +275,9 @@ fn transport(request: &Request, error: &hyper::Error) -> Error {
     if let Some(source) = std::error::Error::source(error) {
         reason = format!("{reason}: {source}");
     }
+    if error.is_parse() {
+        reason.push_str("\n* Are you trying to connect to a TLS-enabled daemon without TLS?");
+    }
     Error::Transport { method: request.method.to_string(), path: request.path.clone(), reason }
 }
 

@@ -1,6 +1,7 @@
 //! Starting the daemon where nobody answers on the default socket.
 
 use crate::{Error, Result};
+use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -43,7 +44,8 @@ pub(crate) async fn daemon(socket: &Path) -> Result<()> {
         }
         if begun.elapsed() > SILENT && !told {
             told = true;
-            eprintln!("\x1b[2mStarting the berth daemon (log: {}) ...\x1b[0m", log.display());
+            let (dim, plain) = if std::io::stderr().is_terminal() { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+            eprintln!("{dim}Starting the berth daemon (log: {}) ...{plain}", log.display());
         }
         tokio::time::sleep(POLL).await;
     }

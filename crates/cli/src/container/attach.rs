@@ -1,6 +1,7 @@
 //! `berth attach`.
 
-use super::run::{check_tty, detach_keys, join};
+use super::join::{self, Joined};
+use super::run::{check_tty, detach_keys};
 use crate::call::{Call, Failure, Outcome};
 use crate::grammar::{Arity, Command, Flag};
 use crate::terminal::session::Session;
@@ -39,7 +40,9 @@ async fn attach(call: Call) -> Outcome {
     check_tty(stdin, brief.config.tty)?;
     let wanted =
         Attach { stream: true, stdin, stdout: true, stderr: true, logs: false, detach_keys: keys.text.clone() };
+    let signals = join::proxied(brief.config.tty, call.flags.on("sig-proxy"));
     let (hijacked, waiting) = tokio::join!(client.attach(&brief.id, &wanted), client.wait(&brief.id, ""));
     let session = Session { stdin, stdout: true, stderr: true, tty: brief.config.tty, detach: keys.bytes };
-    join(client, &brief.id, &session, hijacked?, waiting?, call.flags.on("sig-proxy")).await
+    let joined = Joined { client, name: &brief.id, session: &session, signals };
+    joined.run(hijacked?, waiting?).await?.ok_or_else(|| Failure::new("read escape sequence"))
 }

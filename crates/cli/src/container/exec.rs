@@ -1,12 +1,13 @@
 //! `berth exec`.
 
+use super::join::{exit_code, leave_on_signal};
 use super::run::{check_tty, detach_keys};
 use crate::call::{Call, Failure, Outcome};
 use crate::grammar::{Arity, Command, Flag};
 use crate::option::env;
+use crate::terminal;
 use crate::terminal::raw::Raw;
 use crate::terminal::session::{Ended, Session, Sized, follow_size};
-use crate::terminal::{self, raw, signals};
 use berth_client::Client;
 use serde_json::{Value, json};
 
@@ -80,23 +81,17 @@ async fn join(client: &Client, id: &str, session: &Session) -> Outcome {
     let hijacked = client.exec_attach(id, session.tty, size).await?;
     let raw = if session.tty && session.stdin { Raw::enter()? } else { None };
     let aside = async {
-        if !session.tty {
-            return std::future::pending().await;
-        }
-        tokio::select! {
-            () = follow_size(client, Sized::Exec(id)) => {}
-            signal = async { signals::fatal().recv().await } => {
-                raw::restore();
-                std::process::exit(128 + signal.map_or(0, |(number, _)| number));
-            }
+        match session.tty {
+            true => futures_util::future::join(follow_size(client, Sized::Exec(id)), leave_on_signal()).await.0,
+            false => std::future::pending().await,
         }
     };
     let main = async {
         let ended = session.run(hijacked).await;
         drop(raw);
         match ended? {
-            Ended::Detached => Ok(0),
-            Ended::Output => Ok(u8::try_from(client.exec_state(id).await?.code.unwrap_or(0) & 0xff).unwrap_or(1)),
+            Ended::Detached => Err(Failure::new("read escape sequence")),
+            Ended::Output => Ok(exit_code(client.exec_state(id).await?.code.unwrap_or(0))),
         }
     };
     tokio::select! {

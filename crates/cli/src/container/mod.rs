@@ -9,6 +9,7 @@ pub mod diff;
 pub mod exec;
 pub mod export;
 pub mod inspect;
+pub mod join;
 pub mod kill;
 pub mod logs;
 pub mod networks;

@@ -5,13 +5,13 @@
 
 use super::body::{self, Body};
 use super::create;
+use super::join::{self, Joined};
 use super::options::{ISOLATION, NETWORK, PROCESS, RESOURCES};
 use crate::call::{Call, Failure, Outcome};
 use crate::grammar::{Arity, Command, Flag};
-use crate::terminal::session::{Ended, Session, Sized, follow_size, forward_signals};
-use crate::terminal::{keys, raw::Raw};
-use berth_client::container::{Attach, Waiting};
-use berth_client::{Client, Hijacked};
+use crate::terminal::keys;
+use crate::terminal::session::Session;
+use berth_client::container::Attach;
 use std::io::IsTerminal;
 
 static FLAGS: &[Flag] = &[
@@ -86,12 +86,14 @@ async fn foreground(call: &Call, body: &Body, id: &str) -> Outcome {
             false => Ok(None),
         }
     };
+    // Caught from here on: none may end this client while the container is being started.
+    let signals = join::proxied(call.flags.on("tty"), call.flags.on("sig-proxy"));
     let (hijacked, waiting) = tokio::join!(attaching, client.wait(id, condition));
     let (hijacked, waiting) = (hijacked.map_err(|e| call.refuse(e))?, waiting.map_err(|e| call.refuse(e))?);
     client.start(id, attach.detach_keys.as_str()).await.map_err(|e| failed_start(call, &e))?;
     let Some(hijacked) = hijacked else {
         crate::say!("{id}")?;
-        return Ok(exit_code(waiting.finish().await?));
+        return Ok(join::exit_code(waiting.finish().await?));
     };
     let session = Session {
         stdin: streams.stdin,
@@ -100,52 +102,8 @@ async fn foreground(call: &Call, body: &Body, id: &str) -> Outcome {
         tty: call.flags.on("tty"),
         detach: detach_keys.bytes,
     };
-    join(client, id, &session, hijacked, waiting, call.flags.on("sig-proxy")).await
-}
-
-/// Moves bytes until the container ends or the user leaves, and answers with the exit code.
-///
-/// # Errors
-/// Stdout cannot be written, or the daemon went away.
-pub async fn join(
-    client: &Client,
-    name: &str,
-    session: &Session,
-    hijacked: Hijacked,
-    waiting: Waiting,
-    proxy: bool,
-) -> Outcome {
-    let raw = if session.tty && session.stdin { Raw::enter()? } else { None };
-    let aside = async {
-        match session.tty {
-            true => futures_util::future::join(follow_size(client, Sized::Container(name)), leave_on_signal()).await.0,
-            false if proxy => forward_signals(client, name).await,
-            false => std::future::pending().await,
-        }
-    };
-    let main = async {
-        let ended = session.run(hijacked).await;
-        drop(raw);
-        match ended {
-            Ok(Ended::Detached) => Ok(0),
-            // Our reader is gone; the container goes on, and so does its exit code.
-            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::from(e)),
-            _ => Ok(exit_code(waiting.finish().await?)),
-        }
-    };
-    tokio::select! {
-        outcome = main => outcome,
-        () = aside => Ok(0),
-    }
-}
-
-/// With a terminal, keys are the container's; a signal from outside ends the client, the terminal put back first.
-async fn leave_on_signal() {
-    if let Some((number, _)) = crate::terminal::signals::fatal().recv().await {
-        crate::terminal::raw::restore();
-        std::process::exit(128 + number);
-    }
-    std::future::pending::<()>().await;
+    let joined = Joined { client, name: id, session: &session, signals };
+    Ok(joined.run(hijacked, waiting).await?.unwrap_or(0))
 }
 
 /// Detach keys as text for the daemon and as bytes for this side.
@@ -168,10 +126,6 @@ pub fn detach_keys(call: &Call) -> Result<DetachKeys, Failure> {
     let shown = if text.is_empty() { keys::DEFAULT } else { &text };
     let bytes = keys::parse(shown).map_err(|e| Failure::new(format!("invalid detach keys ({shown}): {e}")))?;
     Ok(DetachKeys { text, bytes })
-}
-
-fn exit_code(code: i64) -> u8 {
-    u8::try_from(code & 0xff).unwrap_or(1)
 }
 
 /// 127 when there is no such program, 126 when it cannot be run, 125 otherwise.

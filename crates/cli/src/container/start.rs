@@ -1,6 +1,7 @@
 //! `berth start`.
 
-use super::run::{check_tty, detach_keys, join};
+use super::join::{self, Joined};
+use super::run::{check_tty, detach_keys};
 use crate::call::{Call, Failure, Outcome};
 use crate::grammar::{Arity, Command, Flag};
 use crate::terminal::session::Session;
@@ -56,9 +57,11 @@ async fn attached(call: &Call) -> Outcome {
     let attach =
         Attach { stream: true, stdin, stdout: true, stderr: true, logs: false, detach_keys: keys.text.clone() };
     let condition = if brief.host.auto_remove { "removed" } else { "next-exit" };
+    let signals = join::proxied(brief.config.tty, true);
     let (hijacked, waiting) = tokio::join!(client.attach(&brief.id, &attach), client.wait(&brief.id, condition));
     let (hijacked, waiting) = (hijacked?, waiting?);
     client.start(&brief.id, &keys.text).await?;
     let session = Session { stdin, stdout: true, stderr: true, tty: brief.config.tty, detach: keys.bytes };
-    join(client, &brief.id, &session, hijacked, waiting, true).await
+    let joined = Joined { client, name: &brief.id, session: &session, signals };
+    Ok(joined.run(hijacked, waiting).await?.unwrap_or(0))
 }

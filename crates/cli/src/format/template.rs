@@ -92,7 +92,6 @@ impl Template {
             let keep = |args: &[Data]| -> Answer { Ok(args.first().cloned().unwrap_or(Data::Nil)) };
             template = template.func(name, keep);
         }
-        template = template.func("label", |args| Ok(args.first().cloned().unwrap_or(Data::Nil)));
         Self::finish(template, source, Orders::default())
     }
 
@@ -103,7 +102,10 @@ impl Template {
             (Some(Data::Map(labels)), Some(Data::String(key))) => {
                 Ok(labels.get(key).cloned().unwrap_or_else(|| text(String::new())))
             }
-            (Some(_), Some(Data::String(key))) => Ok(text(key.to_string())),
+            // The head of a column: the last part of the label's name, in words.
+            (Some(_), Some(Data::String(key))) => {
+                Ok(text(key.rsplit('.').next().unwrap_or(key).replace(['-', '_'], " ")))
+            }
             _ => Ok(text(String::new())),
         });
         match template.parse(&source) {

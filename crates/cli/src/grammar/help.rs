@@ -2,7 +2,8 @@
 
 use super::{Command, Flag, PROGRAM};
 
-const WIDTH_DEFAULT: usize = 80;
+/// Columns of help where there is no terminal.
+pub const WIDTH_DEFAULT: usize = 80;
 const SLOP: usize = 5;
 
 /// `Usage:  berth run [OPTIONS] IMAGE`, for each line of the command's usage.
@@ -16,9 +17,9 @@ pub fn usage_line(command: &Command, path: &str) -> String {
     text
 }
 
-/// The whole help of `command`, reached by `path`.
+/// The whole help of `command`, reached by `path`, for `width` columns.
 #[must_use]
-pub fn text(command: &Command, path: &str) -> String {
+pub fn text(command: &Command, path: &str, width: usize) -> String {
     let mut text = format!("{}\n\n{}\n", usage_line(command, path), command.about);
     if !command.details.is_empty() {
         text.push_str(&format!("\n{}\n", command.details));
@@ -27,7 +28,7 @@ pub fn text(command: &Command, path: &str) -> String {
         let paths: Vec<_> = command.paths.iter().map(|p| format!("{PROGRAM} {p}")).collect();
         text.push_str(&format!("\nAliases:\n  {}\n", paths.join(", ")));
     }
-    let options = options(command);
+    let options = options(command, width);
     if !options.is_empty() {
         text.push_str(&format!("\nOptions:\n{options}"));
     }
@@ -46,9 +47,9 @@ pub fn entries(command: &Command, chosen: impl Fn(&str) -> bool) -> String {
     shown.iter().map(|e| format!("  {:width$} {}\n", e.name, e.command.about)).collect()
 }
 
-/// The flags of `command`, one paragraph each, sorted.
+/// The flags of `command`, one paragraph each, sorted, for `width` columns.
 #[must_use]
-pub fn options(command: &Command) -> String {
+pub fn options(command: &Command, width: usize) -> String {
     let mut flags: Vec<_> = command.all_flags().filter(|f| !f.hidden).collect();
     flags.sort_by_key(|f| f.long);
     let heads: Vec<_> = flags.iter().map(|f| head(f)).collect();
@@ -61,7 +62,7 @@ pub fn options(command: &Command) -> String {
             (default, "string") => format!(" (default {default:?})"),
             (default, _) => format!(" (default {default})"),
         });
-        let lines = wrap(&help, width().saturating_sub(column + 1).max(24));
+        let lines = wrap(&help, width.saturating_sub(column + 1).max(24));
         for (at, line) in lines.iter().enumerate() {
             let lead = if at == 0 { head.as_str() } else { "" };
             text.push_str(format!("{lead:column$}{line}").trim_end());
@@ -76,7 +77,9 @@ fn head(flag: &Flag) -> String {
     format!("{short}--{} {}", flag.long, flag.value).trim_end().to_owned()
 }
 
-fn width() -> usize {
+/// Columns of the terminal on stdout, 80 where there is none.
+#[must_use]
+pub fn width() -> usize {
     rustix::termios::tcgetwinsize(std::io::stdout())
         .ok()
         .map(|size| usize::from(size.ws_col))

@@ -61,7 +61,7 @@ fn line(event: &Value) -> String {
     let nano = event["timeNano"].as_i64().unwrap_or_else(|| event["time"].as_i64().unwrap_or(0) * 1_000_000_000);
     let mut line = String::new();
     if let Ok(at) = Timestamp::from_nanosecond(i128::from(nano)) {
-        let zoned = at.to_zoned(jiff::tz::TimeZone::system());
+        let zoned = at.to_zoned(crate::text::zone());
         let zone = if zoned.offset().is_zero() { "Z".to_owned() } else { zoned.strftime("%:z").to_string() };
         line = format!("{}{zone} ", zoned.strftime("%Y-%m-%dT%H:%M:%S.%9f"));
     }

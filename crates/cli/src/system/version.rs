@@ -60,7 +60,7 @@ fn arch() -> &'static str {
 /// `Thu May  7 21:09:36 2026` of an RFC 3339 time; anything else as it is.
 fn built(text: &str) -> String {
     match text.parse::<jiff::Timestamp>() {
-        Ok(at) => at.to_zoned(jiff::tz::TimeZone::system()).strftime("%a %b %e %H:%M:%S %Y").to_string(),
+        Ok(at) => at.to_zoned(crate::text::zone()).strftime("%a %b %e %H:%M:%S %Y").to_string(),
         Err(_) => text.to_owned(),
     }
 }

@@ -134,13 +134,3 @@ pub async fn resize(client: &Client, what: Sized<'_>) {
         Sized::Exec(id) => client.exec_resize(id, rows, columns).await,
     };
 }
-
-/// Passes signals on to the container; never returns.
-pub async fn forward_signals(client: &Client, name: &str) {
-    let mut signals = signals::proxied();
-    while let Some((_, signal)) = signals.recv().await {
-        // It may have ended in the meantime.
-        let _ = client.kill(name, signal).await;
-    }
-    std::future::pending().await
-}
