@@ -199,5 +199,10 @@ pub(crate) fn root() -> Result<std::os::fd::OwnedFd, Failure> {
 
 /// The filter of a specification, compiled.
 pub(crate) fn filter(seccomp: Option<&LinuxSeccomp>) -> crate::Result<Option<Program>> {
-    Ok(seccomp.map(crate::seccomp::compile).transpose()?)
+    let filter = seccomp.map(crate::seccomp::compile).transpose()?;
+    if filter.as_ref().is_some_and(|filter| filter.notifies) {
+        let reason = String::from("SCMP_ACT_NOTIFY needs a listener, and there is none");
+        return Err(crate::Error::InvalidSpec { field: "linux.seccomp", reason });
+    }
+    Ok(filter)
 }

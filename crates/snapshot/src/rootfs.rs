@@ -53,11 +53,11 @@ impl Rootfs {
     /// As [`mount`](Self::mount), but what is no longer needed afterwards is kept in `scaffold`: closing it waits for
     /// the kernel, some 0.1 ms, which can be done while others work.
     pub fn mount_on(&self, user_namespace: Option<BorrowedFd<'_>>, scaffold: &mut Scaffold) -> Result<OwnedFd> {
+        if let [only] = self.directories().as_slice() {
+            return self.single(only, user_namespace);
+        }
         // A detached clone falls apart when its own descriptor is closed, whatever is open below it.
         let parts = self.open(user_namespace, &mut scaffold.0)?;
-        if let [only] = parts.as_slice() {
-            return self.single(only);
-        }
         // Upper and work belong to id 0 on disk, so they show the id of the container's root.
         let _ids = match parts.get(self.lower.len()) {
             Some(upper) if user_namespace.is_some() => Some(self.act_as_owner(upper)?),
@@ -147,15 +147,16 @@ impl Rootfs {
     }
 
     /// A mount of one directory, without overlay.
-    fn single(&self, directory: &OwnedFd) -> Result<OwnedFd> {
-        let make = || {
-            let mount = clone_tree(directory.as_fd(), c"", false)?;
-            if self.read_only {
-                set_attributes(mount.as_fd(), &Change { set: self.attributes(), ..Change::default() })?;
-            }
-            Ok(mount)
+    fn single(&self, path: &Path, user_namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
+        let mount = match user_namespace {
+            Some(namespace) => id_mapped(path, namespace)?,
+            None => clone_tree(CWD, path, false).map_err(Error::io("clone the mount of", path))?,
         };
-        make().map_err(|errno| self.refused("directory", errno, String::new()))
+        if self.read_only {
+            set_attributes(mount.as_fd(), &Change { set: self.attributes(), ..Change::default() })
+                .map_err(|errno| self.refused("directory", errno, String::new()))?;
+        }
+        Ok(mount)
     }
 
     fn attributes(&self) -> u64 {

@@ -64,7 +64,7 @@ fn the_working_directory_is_made() {
 }
 
 fn no_descriptor_leaks() {
-    let file = std::fs::File::open("/etc/hostname").expect("open");
+    let file = std::fs::File::open("/dev/null").expect("open");
     rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).expect("inheritable");
     assert_eq!(Sandbox::new("ls /proc/self/fd | wc -l").output(), "4", "three streams and the directory itself");
 }
