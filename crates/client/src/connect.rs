@@ -4,8 +4,13 @@ use crate::body::Body;
 use crate::{Error, Host, Result, TlsFiles};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use std::path::Path;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+
+const QUEUE_PATIENCE: Duration = Duration::from_secs(10);
+const QUEUE_POLL: Duration = Duration::from_millis(1);
 
 /// Opens a connection to `host` and leaves its driver running on the runtime.
 ///
@@ -14,7 +19,7 @@ use tokio::net::{TcpStream, UnixStream};
 pub(crate) async fn open(host: &Host, tls: Option<&TlsFiles>) -> Result<SendRequest<Body>> {
     match host {
         Host::Unix(path) => {
-            let stream = UnixStream::connect(path).await.map_err(|e| failed(host, e))?;
+            let stream = knock(path).await.map_err(|e| failed(host, e))?;
             drive(host, stream).await
         }
         Host::Tcp { name, port } => {
@@ -24,6 +29,19 @@ pub(crate) async fn open(host: &Host, tls: Option<&TlsFiles>) -> Result<SendRequ
                 None => drive(host, stream).await,
                 Some(files) => drive(host, secure(name, stream, files).await?).await,
             }
+        }
+    }
+}
+
+/// Connects to a Unix socket; a full queue of the daemon (EAGAIN, unix(7)) is waited for.
+async fn knock(path: &Path) -> std::io::Result<UnixStream> {
+    let until = Instant::now() + QUEUE_PATIENCE;
+    loop {
+        match UnixStream::connect(path).await {
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock && Instant::now() < until => {
+                tokio::time::sleep(QUEUE_POLL).await;
+            }
+            other => return other,
         }
     }
 }

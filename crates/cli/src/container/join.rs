@@ -53,7 +53,10 @@ impl Joined<'_> {
                 Ok(Ended::Detached) => Ok(None),
                 // Our reader is gone; the container goes on, and so does its exit code.
                 Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::from(e)),
-                _ => Ok(Some(exit_code(waiting.finish().await?))),
+                _ => match waiting.finish().await {
+                    Ok(code) => Ok(Some(exit_code(code))),
+                    Err(e) => Err(Failure { text: format!("error waiting for container: {e}"), code: 125 }),
+                },
             }
         };
         tokio::select! {
