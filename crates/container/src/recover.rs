@@ -10,13 +10,13 @@
 //! | restarting | – | restart later |
 //! | – | a directory or snapshot without record | remove it |
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use berth_spec::model::RestartPolicyNameEnum;
 use berth_supervisor::client::Watch;
 
 use crate::{
-    Containers, Error, Result,
+    Containers, Result,
     containers::Container,
     record::{Attachment, MountKind, Record, State, Status, TABLE},
 };
@@ -56,9 +56,9 @@ impl Containers {
         if let Err(error) = self.shared.networks.recover(&ids).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot bring the networks back in order");
         }
-        let containers = self.clone();
+        let (containers, orphans) = (self.clone(), self.orphans()?);
         // The API may answer before the rest is tidy.
-        tokio::spawn(async move { containers.tidy(rest).await });
+        tokio::spawn(async move { containers.tidy(rest, orphans).await });
         Ok(())
     }
 
@@ -101,7 +101,7 @@ impl Containers {
         Ok(Some(supervisor.watch().await?))
     }
 
-    async fn tidy(&self, containers: Vec<Arc<Container>>) {
+    async fn tidy(&self, containers: Vec<Arc<Container>>, orphans: Orphans) {
         for container in containers {
             let _turn = container.turn.lock().await;
             let outcome = match container.status() {
@@ -119,9 +119,7 @@ impl Containers {
                 tracing::warn!(container = container.id, error = &error as &dyn std::error::Error, "cannot recover");
             }
         }
-        if let Err(error) = self.sweep().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot sweep what belongs to no container");
-        }
+        self.sweep(orphans).await;
     }
 
     /// A start that the daemon's death cut short is undone; what should always run is started.
@@ -146,26 +144,36 @@ impl Containers {
         if starts { self.start_in_turn(container).await } else { Ok(()) }
     }
 
-    /// Removes directories and snapshots that no record names.
-    async fn sweep(&self) -> Result<()> {
-        let known: HashSet<String> = self.shared.all().iter().map(|container| container.id.clone()).collect();
+    /// Directories and snapshots that no record names. Looked for before the API answers: what a client makes later is
+    /// never among them.
+    fn orphans(&self) -> Result<Orphans> {
+        let unknown = |name: &str| berth_kit::id::is_full(name) && self.shared.find(name).is_err();
         let config = &self.shared.config;
+        let mut directories = Vec::new();
         for parent in [config.data_root.join("containers"), config.runtime_root.join("containers")] {
-            let Ok(entries) = std::fs::read_dir(&parent) else { continue };
-            for entry in entries.flatten() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let created_since = self.shared.find(&name).is_ok();
-                if berth_kit::id::is_full(&name) && !known.contains(&name) && !created_since {
-                    tracing::info!(path = %entry.path().display(), "removing what belongs to no container");
-                    let _ = tokio::fs::remove_dir_all(entry.path()).await;
-                }
-            }
+            let entries = std::fs::read_dir(&parent).into_iter().flatten().flatten();
+            let orphaned = entries.filter(|entry| unknown(&entry.file_name().to_string_lossy()));
+            directories.extend(orphaned.map(|entry| entry.path()));
         }
-        for key in self.shared.snapshots.snapshots()? {
-            if berth_kit::id::is_full(&key) && !known.contains(&key) && self.shared.find(&key).is_err() {
-                self.shared.snapshots.remove(&key).map_err(Error::from)?;
-            }
-        }
-        Ok(())
+        let snapshots = self.shared.snapshots.snapshots()?.into_iter().filter(|key| unknown(key)).collect();
+        Ok(Orphans { directories, snapshots })
     }
+
+    async fn sweep(&self, orphans: Orphans) {
+        for path in orphans.directories {
+            tracing::info!(path = %path.display(), "removing what belongs to no container");
+            let _ = tokio::fs::remove_dir_all(path).await;
+        }
+        for key in orphans.snapshots {
+            if let Err(error) = self.shared.snapshots.remove(&key) {
+                tracing::warn!(snapshot = key, error = &error as &dyn std::error::Error, "cannot remove an orphan");
+            }
+        }
+    }
+}
+
+/// What a crash left without a record.
+struct Orphans {
+    directories: Vec<std::path::PathBuf>,
+    snapshots: Vec<String>,
 }

@@ -59,7 +59,9 @@ impl Containers {
                 None => gone.await.is_ok(),
             }
         };
-        self.signal(container, signal.unwrap_or_else(|| self.stop_signal(container))).await?;
+        let number = signal.unwrap_or_else(|| self.stop_signal(container));
+        self.signal(container, number).await?;
+        self.shared.publish(container, "kill", &[("signal", number.to_string())]);
         if container.status() == Status::Paused {
             self.shared.thaw(&container.read().clone());
         }
@@ -71,6 +73,7 @@ impl Containers {
         }
         // It may end between the look and the signal.
         let _ = self.signal(container, KILL).await;
+        self.shared.publish(container, "kill", &[("signal", KILL.to_string())]);
         if ended(Some(KILL_PATIENCE)).await {
             return Ok(());
         }
