@@ -29,8 +29,7 @@ test: ## install what the tests need and run them all
 
 bench: build ## measure, side by side with dockerd, and write docs/benchmarks.md
 	@tools/packages.sh bench
-	cargo build --release --locked --target $(TARGET) --package berth-bench
-	target/$(TARGET)/release/berth-bench --binary $(BINARY) --output docs/benchmarks.md
+	cargo run --quiet --locked --package berth-bench -- --binary $(BINARY) --output docs/benchmarks.md
 
 demo: build ## a real Debian image with a real nginx, run, asked, watched and cleaned up
 	tools/demo.sh $(BINARY)
