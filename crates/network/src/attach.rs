@@ -98,8 +98,15 @@ impl Networks {
     pub async fn attach(&self, request: AttachRequest) -> Result<Endpoint> {
         // A container that starts again gets its former address if nobody else has it.
         self.settle_those(|leaving| leaving.container_id == request.container_id).await;
-        let shared = Arc::clone(&self.shared);
-        let (network, mut endpoint) = blocking(move || shared.attach(&request)).await?;
+        let outcome = self.attach_now(&request).await;
+        let (network, mut endpoint) = match outcome {
+            // Addresses that are on their way back count as free.
+            Err(Error::Exhausted { .. }) => {
+                self.settle().await;
+                self.attach_now(&request).await?
+            }
+            other => other?,
+        };
         self.shared.relay(&mut endpoint).await;
         let attributes = [
             ("container", endpoint.container_id.clone()),
@@ -109,6 +116,11 @@ impl Networks {
         let attributes = BTreeMap::from(attributes.map(|(key, value)| (key.to_owned(), value)));
         self.shared.bus.publish("network", "connect", &network.id, attributes);
         Ok(describe(&network, &endpoint))
+    }
+
+    async fn attach_now(&self, request: &AttachRequest) -> Result<(NetworkRecord, EndpointRecord)> {
+        let (shared, request) = (Arc::clone(&self.shared), request.clone());
+        blocking(move || shared.attach(&request)).await
     }
 
     /// The endpoint of a container on a network, as the container sees it.
