@@ -5,9 +5,7 @@ use berth_spec::event::{Event, Filter};
 /// Whether `event` passes every key of `filter`; the values of one key are alternatives.
 #[must_use]
 pub fn matches(filter: &Filter, event: &Event) -> bool {
-    filter.terms.iter().all(|(key, values)| {
-        values.is_empty() || values.iter().any(|value| term(key, value, event))
-    })
+    filter.terms.iter().all(|(key, values)| values.is_empty() || values.iter().any(|value| term(key, value, event)))
 }
 
 fn term(key: &str, value: &str, event: &Event) -> bool {
@@ -16,12 +14,12 @@ fn term(key: &str, value: &str, event: &Event) -> bool {
         "event" => event.action == value || event.action.split(':').next() == Some(value),
         "type" => event.typ == value,
         "scope" => event.scope == value,
-        "daemon" | "container" | "volume" | "network" | "plugin" | "service" | "node"
-        | "secret" | "config" => event.typ == key && names(value, event),
+        "daemon" | "container" | "volume" | "network" | "plugin" | "service" | "node" | "secret" | "config" => {
+            event.typ == key && names(value, event)
+        }
         "image" => {
             (event.typ == "image" && names(value, event))
-                || attribute("image")
-                    .is_some_and(|image| image == value || untagged(image) == value)
+                || attribute("image").is_some_and(|image| image == value || untagged(image) == value)
         }
         "label" => match value.split_once('=') {
             Some((name, wanted)) => attribute(name) == Some(wanted),
@@ -34,11 +32,7 @@ fn term(key: &str, value: &str, event: &Event) -> bool {
 fn names(value: &str, event: &Event) -> bool {
     event.actor.id == value
         || (value.len() >= 4 && event.actor.id.starts_with(value))
-        || event
-            .actor
-            .attributes
-            .get("name")
-            .is_some_and(|name| name == value || untagged(name) == value)
+        || event.actor.attributes.get("name").is_some_and(|name| name == value || untagged(name) == value)
 }
 
 fn untagged(image: &str) -> &str {
@@ -60,34 +54,15 @@ mod tests {
         let mut live = bus.subscribe(None).live;
         let attributes = [("name", "web"), ("image", "nginx:1"), ("tier", "front")];
         let attributes = attributes.map(|(k, v)| (k.to_owned(), v.to_owned()));
-        bus.publish(
-            "container",
-            "health_status: healthy",
-            "abcdef",
-            BTreeMap::from(attributes),
-        );
-        let terms = terms
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), v.iter().map(|v| (*v).to_owned()).collect()));
-        matches(
-            &Filter {
-                terms: terms.collect(),
-            },
-            &live.try_recv().unwrap(),
-        )
+        bus.publish("container", "health_status: healthy", "abcdef", BTreeMap::from(attributes));
+        let terms = terms.iter().map(|(k, v)| ((*k).to_owned(), v.iter().map(|v| (*v).to_owned()).collect()));
+        matches(&Filter { terms: terms.collect() }, &live.try_recv().unwrap())
     }
 
     #[test]
     fn keys_must_all_match_values_are_alternatives() {
-        assert!(passes(&[
-            ("type", &["image", "container"]),
-            ("event", &["health_status"])
-        ]));
-        assert!(passes(&[
-            ("container", &["web"]),
-            ("image", &["nginx"]),
-            ("label", &["tier=front"])
-        ]));
+        assert!(passes(&[("type", &["image", "container"]), ("event", &["health_status"])]));
+        assert!(passes(&[("container", &["web"]), ("image", &["nginx"]), ("label", &["tier=front"])]));
         assert!(passes(&[("container", &["abcde"])]));
         assert!(!passes(&[("type", &["container"]), ("event", &["die"])]));
         assert!(!passes(&[("label", &["tier=back"])]));

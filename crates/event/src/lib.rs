@@ -40,12 +40,7 @@ pub struct Subscription {
 
 impl Default for Bus {
     fn default() -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                history: Mutex::default(),
-                live: broadcast::channel(HISTORY_LEN).0,
-            }),
-        }
+        Self { shared: Arc::new(Shared { history: Mutex::default(), live: broadcast::channel(HISTORY_LEN).0 }) }
     }
 }
 
@@ -57,16 +52,10 @@ impl Bus {
         let event = Event {
             status: legacy.then(|| action.to_owned()),
             id: legacy.then(|| id.to_owned()),
-            from: attributes
-                .get("image")
-                .filter(|_| typ == "container")
-                .cloned(),
+            from: attributes.get("image").filter(|_| typ == "container").cloned(),
             typ: typ.to_owned(),
             action: action.to_owned(),
-            actor: Actor {
-                id: id.to_owned(),
-                attributes,
-            },
+            actor: Actor { id: id.to_owned(), attributes },
             scope: "local".to_owned(),
             time: at.as_second(),
             time_ns: i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX),
@@ -86,16 +75,9 @@ impl Bus {
         let history = self.lock();
         let past = since.map_or_else(Vec::new, |since| {
             let since_ns = i64::try_from(since.as_nanosecond()).unwrap_or(i64::MIN);
-            history
-                .iter()
-                .filter(|event| event.time_ns >= since_ns)
-                .cloned()
-                .collect()
+            history.iter().filter(|event| event.time_ns >= since_ns).cloned().collect()
         });
-        Subscription {
-            past,
-            live: self.shared.live.subscribe(),
-        }
+        Subscription { past, live: self.shared.live.subscribe() }
     }
 
     /// How many clients listen.
@@ -105,10 +87,7 @@ impl Bus {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Event>> {
-        self.shared
-            .history
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.shared.history.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -135,9 +114,6 @@ mod tests {
         for _ in 0..HISTORY_LEN + 10 {
             bus.publish("network", "create", "n", BTreeMap::new());
         }
-        assert_eq!(
-            bus.subscribe(Some(Timestamp::UNIX_EPOCH)).past.len(),
-            HISTORY_LEN
-        );
+        assert_eq!(bus.subscribe(Some(Timestamp::UNIX_EPOCH)).past.len(), HISTORY_LEN);
     }
 }

@@ -43,11 +43,7 @@ pub fn is_full(text: &str) -> bool {
 /// Whether `text` could be the beginning of an identifier.
 #[must_use]
 pub fn is_prefix(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= LEN
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    !text.is_empty() && text.len() <= LEN && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// The first [`SHORT_LEN`] characters; a leading `sha256:` is dropped.

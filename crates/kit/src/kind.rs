@@ -40,9 +40,7 @@ impl Kinded for std::io::Error {
             std::io::ErrorKind::NotFound => Kind::NotFound,
             std::io::ErrorKind::AlreadyExists => Kind::Conflict,
             std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData => Kind::Invalid,
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                Kind::Unavailable
-            }
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::Unavailable,
             _ => Kind::Internal,
         }
     }

@@ -12,16 +12,10 @@ pub struct InvalidSize(pub String);
 pub fn parse_bytes(text: &str) -> Result<i64, InvalidSize> {
     let refuse = || InvalidSize(text.to_owned());
     let trimmed = text.trim();
-    let split = trimmed
-        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .unwrap_or(trimmed.len());
+    let split = trimmed.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(trimmed.len());
     let (number, unit) = trimmed.split_at(split);
     let unit = unit.trim().to_ascii_lowercase();
-    let power = match unit
-        .strip_suffix("ib")
-        .or_else(|| unit.strip_suffix('b'))
-        .unwrap_or(&unit)
-    {
+    let power = match unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b')).unwrap_or(&unit) {
         "" => 0,
         "k" => 1,
         "m" => 2,
@@ -35,11 +29,7 @@ pub fn parse_bytes(text: &str) -> Result<i64, InvalidSize> {
         return whole.checked_mul(factor).ok_or_else(refuse);
     }
     let value = number.parse::<f64>().map_err(|_| refuse())? * factor as f64;
-    if value.is_finite() && value < i64::MAX as f64 {
-        Ok(value as i64)
-    } else {
-        Err(refuse())
-    }
+    if value.is_finite() && value < i64::MAX as f64 { Ok(value as i64) } else { Err(refuse()) }
 }
 
 /// Decimal units with up to four significant digits: `77.8MB`, `1.23kB`, `0B`.
@@ -51,12 +41,7 @@ pub fn format_decimal(bytes: u64) -> String {
 /// Binary units with up to four significant digits: `512MiB`, `1.953GiB`.
 #[must_use]
 pub fn format_binary(bytes: u64) -> String {
-    format_with(
-        bytes,
-        1024.0,
-        &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"],
-        4,
-    )
+    format_with(bytes, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"], 4)
 }
 
 fn format_with(bytes: u64, base: f64, units: &[&str], digits: usize) -> String {
@@ -71,17 +56,9 @@ fn format_with(bytes: u64, base: f64, units: &[&str], digits: usize) -> String {
 
 /// `value` with `digits` significant digits and no trailing zeros, like C's `%.{digits}g` below the exponent form.
 fn significant(value: f64, digits: usize) -> String {
-    let whole = if value >= 1.0 {
-        value.log10().floor() as usize + 1
-    } else {
-        1
-    };
+    let whole = if value >= 1.0 { value.log10().floor() as usize + 1 } else { 1 };
     let text = format!("{value:.*}", digits.saturating_sub(whole));
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 #[cfg(test)]

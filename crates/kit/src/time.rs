@@ -36,14 +36,10 @@ pub fn parse_point(text: &str, now: Timestamp) -> Result<Timestamp, InvalidTime>
         return Ok(at);
     }
     if let Ok(local) = text.parse::<jiff::civil::DateTime>() {
-        return local
-            .to_zoned(jiff::tz::TimeZone::UTC)
-            .map(|z| z.timestamp())
-            .map_err(|_| refuse());
+        return local.to_zoned(jiff::tz::TimeZone::UTC).map(|z| z.timestamp()).map_err(|_| refuse());
     }
     let back_ns = parse_duration(text).map_err(|_| refuse())?;
-    now.checked_sub(jiff::SignedDuration::from_nanos(back_ns))
-        .map_err(|_| refuse())
+    now.checked_sub(jiff::SignedDuration::from_nanos(back_ns)).map_err(|_| refuse())
 }
 
 fn parse_unix(text: &str) -> Option<Timestamp> {
@@ -74,14 +70,10 @@ pub fn parse_duration(text: &str) -> Result<i64, InvalidTime> {
     }
     let mut total = 0f64;
     while !rest.is_empty() {
-        let end = rest
-            .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-            .ok_or_else(refuse)?;
+        let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or_else(refuse)?;
         let number: f64 = rest[..end].parse().map_err(|_| refuse())?;
         rest = &rest[end..];
-        let unit_end = rest
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(rest.len());
+        let unit_end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
         let unit_ns = match &rest[..unit_end] {
             "ns" => 1.0,
             "us" | "µs" => 1e3,
@@ -132,10 +124,7 @@ fn decimal(value: u64, unit: u64) -> String {
         return whole.to_string();
     }
     let width = unit.ilog10() as usize;
-    format!(
-        "{whole}.{}",
-        format!("{fraction:0width$}").trim_end_matches('0')
-    )
+    format!("{whole}.{}", format!("{fraction:0width$}").trim_end_matches('0'))
 }
 
 /// How long ago or how long, in the words of Docker's tables: `Less than a second`, `5 seconds`, `About an hour`.
@@ -163,29 +152,17 @@ mod tests {
 
     #[test]
     fn durations_round_trip() {
-        for (text, ns) in [
-            ("1h30m0s", 5_400_000_000_000),
-            ("250ms", 250_000_000),
-            ("1.5s", 1_500_000_000),
-            ("0s", 0),
-        ] {
+        for (text, ns) in [("1h30m0s", 5_400_000_000_000), ("250ms", 250_000_000), ("1.5s", 1_500_000_000), ("0s", 0)] {
             assert_eq!(parse_duration(text), Ok(ns));
             assert_eq!(format_duration(ns), text);
         }
-        assert!(
-            parse_duration("5").is_err()
-                && parse_duration("").is_err()
-                && parse_duration("1y").is_err()
-        );
+        assert!(parse_duration("5").is_err() && parse_duration("").is_err() && parse_duration("1y").is_err());
     }
 
     #[test]
     fn points_in_every_form() {
         let now = Timestamp::new(1_700_000_000, 0).unwrap();
-        assert_eq!(
-            parse_point("1600000000.5", now).unwrap(),
-            Timestamp::new(1_600_000_000, 500_000_000).unwrap()
-        );
+        assert_eq!(parse_point("1600000000.5", now).unwrap(), Timestamp::new(1_600_000_000, 500_000_000).unwrap());
         assert_eq!(parse_point("10s", now).unwrap().as_second(), 1_699_999_990);
         assert_eq!(parse_point("2023-11-14T22:13:20Z", now).unwrap(), now);
         assert_eq!(parse_point("2023-11-14T22:13:20", now).unwrap(), now);

@@ -45,10 +45,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Kinded for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::Access {
-                source: rusqlite::Error::SqliteFailure(failure, _),
-                ..
-            } if failure.code == rusqlite::ErrorCode::DiskFull => Kind::Unavailable,
+            Self::Access { source: rusqlite::Error::SqliteFailure(failure, _), .. }
+                if failure.code == rusqlite::ErrorCode::DiskFull =>
+            {
+                Kind::Unavailable
+            }
             _ => Kind::Internal,
         }
     }

@@ -38,35 +38,20 @@ impl Store {
     /// # Errors
     /// [`Error::Open`] when the file cannot be used.
     pub fn open(path: &Path) -> Result<Self> {
-        let failed = |source| Error::Open {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| Error::Open { path: path.to_owned(), source };
         let connection = Connection::open(path).map_err(failed)?;
-        connection
-            .busy_timeout(std::time::Duration::from_secs(5))
-            .map_err(failed)?;
-        connection
-            .pragma_update(None, "journal_mode", "WAL")
-            .map_err(failed)?;
-        connection
-            .pragma_update(None, "synchronous", "NORMAL")
-            .map_err(failed)?;
-        connection
-            .pragma_update(None, "cache_size", -512)
-            .map_err(failed)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+        connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+        connection.pragma_update(None, "cache_size", -512).map_err(failed)?;
         connection.execute_batch(SCHEMA).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(16);
-        Ok(Self {
-            connection: Arc::new(Mutex::new(connection)),
-        })
+        Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // A panic while the lock is held leaves no half-made SQL state: SQLite rolls back by itself.
-        self.connection
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Writes a record, replacing one of the same kind and id.
@@ -81,11 +66,7 @@ impl Store {
         body: &impl Serialize,
         durability: Durability,
     ) -> Result<()> {
-        let form = |source| Error::Form {
-            kind: kind.to_owned(),
-            id: id.to_owned(),
-            source,
-        };
+        let form = |source| Error::Form { kind: kind.to_owned(), id: id.to_owned(), source };
         let summary = serde_json::to_string(summary).map_err(form)?;
         let body = serde_json::to_string(body).map_err(form)?;
         let connection = self.lock();
@@ -106,11 +87,7 @@ impl Store {
         let body: Option<String> = self
             .lock()
             .prepare_cached("SELECT body FROM record WHERE kind = ?1 AND id = ?2")
-            .and_then(|mut statement| {
-                statement
-                    .query_row(params![kind, id], |row| row.get(0))
-                    .optional()
-            })
+            .and_then(|mut statement| statement.query_row(params![kind, id], |row| row.get(0)).optional())
             .map_err(|source| access("read", kind, id, source))?;
         body.map(|body| parse(kind, id, &body)).transpose()
     }
@@ -119,23 +96,16 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Access`] when the database cannot be read.
-    pub fn summaries<S: DeserializeOwned>(
-        &self,
-        kind: &str,
-    ) -> Result<Summaries<S>> {
+    pub fn summaries<S: DeserializeOwned>(&self, kind: &str) -> Result<Summaries<S>> {
         let failed = |source| access("read", kind, "*", source);
         let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached("SELECT id, summary FROM record WHERE kind = ?1 ORDER BY id")
-            .map_err(failed)?;
+        let mut statement =
+            connection.prepare_cached("SELECT id, summary FROM record WHERE kind = ?1 ORDER BY id").map_err(failed)?;
         let mut rows = statement.query(params![kind]).map_err(failed)?;
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         while let Some(row) = rows.next().map_err(failed)? {
             let id: String = row.get(0).map_err(failed)?;
-            let summary = row
-                .get_ref(1)
-                .and_then(|value| Ok(value.as_str()?))
-                .map_err(failed)?;
+            let summary = row.get_ref(1).and_then(|value| Ok(value.as_str()?)).map_err(failed)?;
             match parse(kind, &id, summary) {
                 Ok(summary) => good.push((id, summary)),
                 Err(error) => bad.push(error),
@@ -151,9 +121,7 @@ impl Store {
     pub fn delete(&self, kind: &str, id: &str, durability: Durability) -> Result<()> {
         let connection = self.lock();
         with_durability(&connection, durability, || {
-            connection
-                .prepare_cached("DELETE FROM record WHERE kind = ?1 AND id = ?2")?
-                .execute(params![kind, id])
+            connection.prepare_cached("DELETE FROM record WHERE kind = ?1 AND id = ?2")?.execute(params![kind, id])
         })
         .map_err(|source| access("delete", kind, id, source))?;
         Ok(())
@@ -161,20 +129,11 @@ impl Store {
 }
 
 fn access(act: &'static str, kind: &str, id: &str, source: rusqlite::Error) -> Error {
-    Error::Access {
-        act,
-        kind: kind.to_owned(),
-        id: id.to_owned(),
-        source,
-    }
+    Error::Access { act, kind: kind.to_owned(), id: id.to_owned(), source }
 }
 
 fn parse<T: DeserializeOwned>(kind: &str, id: &str, text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|source| Error::Form {
-        kind: kind.to_owned(),
-        id: id.to_owned(),
-        source,
-    })
+    serde_json::from_str(text).map_err(|source| Error::Form { kind: kind.to_owned(), id: id.to_owned(), source })
 }
 
 /// In WAL mode `synchronous=FULL` syncs the log at each commit, `NORMAL` only at checkpoints
@@ -215,10 +174,7 @@ mod tests {
         store.put("a", "1", &"t", &2, Durability::Power).unwrap();
         store.put("b", "1", &"u", &3, Durability::Crash).unwrap();
         assert_eq!(store.get::<i32>("a", "1").unwrap(), Some(2));
-        assert_eq!(
-            store.summaries::<String>("a").unwrap().0,
-            [("1".to_owned(), "t".to_owned())]
-        );
+        assert_eq!(store.summaries::<String>("a").unwrap().0, [("1".to_owned(), "t".to_owned())]);
         store.delete("a", "1", Durability::Crash).unwrap();
         store.delete("a", "1", Durability::Crash).unwrap();
         assert_eq!(store.get::<i32>("a", "1").unwrap(), None);

@@ -70,14 +70,7 @@ mod tests {
     fn only_whole_sha256_is_a_digest() {
         let good = format!("sha256:{}", "0f".repeat(32));
         assert_eq!(Digest::parse(&good).unwrap().hex(), "0f".repeat(32));
-        for bad in [
-            "",
-            "sha256:",
-            "sha256:0f",
-            "sha512:00",
-            &format!("sha256:{}", "0F".repeat(32)),
-            "../../etc",
-        ] {
+        for bad in ["", "sha256:", "sha256:0f", "sha512:00", &format!("sha256:{}", "0F".repeat(32)), "../../etc"] {
             assert!(Digest::parse(bad).is_err(), "{bad}");
         }
     }

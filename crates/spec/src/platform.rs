@@ -23,11 +23,7 @@ impl Platform {
     /// The platform this binary runs on.
     #[must_use]
     pub fn host() -> Self {
-        Self {
-            os: "linux".to_owned(),
-            architecture: go_architecture(std::env::consts::ARCH).to_owned(),
-            variant: None,
-        }
+        Self { os: "linux".to_owned(), architecture: go_architecture(std::env::consts::ARCH).to_owned(), variant: None }
     }
 
     /// Reads `os/architecture[/variant]`, or `os` or an architecture alone.
@@ -39,29 +35,18 @@ impl Platform {
         let lower = text.to_ascii_lowercase();
         let parts: Vec<&str> = lower.split('/').collect();
         let clean = |part: &&str| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
         };
         if parts.len() > 3 || !parts.iter().all(clean) {
             return Err(refuse());
         }
         let host = Self::host();
         Ok(match parts[..] {
-            ["linux"] => Self {
-                os: "linux".to_owned(),
-                ..host
-            },
-            [architecture] => Self {
-                architecture: go_architecture(architecture).to_owned(),
-                ..host
-            },
-            [os, architecture] => Self {
-                os: os.to_owned(),
-                architecture: go_architecture(architecture).to_owned(),
-                variant: None,
-            },
+            ["linux"] => Self { os: "linux".to_owned(), ..host },
+            [architecture] => Self { architecture: go_architecture(architecture).to_owned(), ..host },
+            [os, architecture] => {
+                Self { os: os.to_owned(), architecture: go_architecture(architecture).to_owned(), variant: None }
+            }
             [os, architecture, variant] => Self {
                 os: os.to_owned(),
                 architecture: go_architecture(architecture).to_owned(),
@@ -85,9 +70,7 @@ fn go_architecture(name: &str) -> &str {
 impl std::fmt::Display for Platform {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.os, self.architecture)?;
-        self.variant
-            .as_ref()
-            .map_or(Ok(()), |variant| write!(f, "/{variant}"))
+        self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
     }
 }
 
@@ -97,14 +80,8 @@ mod tests {
 
     #[test]
     fn reads_docker_forms() {
-        assert_eq!(
-            Platform::parse("linux/x86_64").unwrap().to_string(),
-            "linux/amd64"
-        );
-        assert_eq!(
-            Platform::parse("linux/arm/v7").unwrap().to_string(),
-            "linux/arm/v7"
-        );
+        assert_eq!(Platform::parse("linux/x86_64").unwrap().to_string(), "linux/amd64");
+        assert_eq!(Platform::parse("linux/arm/v7").unwrap().to_string(), "linux/arm/v7");
         assert_eq!(Platform::parse("arm64").unwrap().architecture, "arm64");
         for bad in ["", "/", "linux//v7", "a/b/c/d", "linux/amd 64"] {
             assert!(Platform::parse(bad).is_err(), "{bad}");

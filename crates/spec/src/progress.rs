@@ -15,18 +15,10 @@ pub struct Progress {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// How far.
-    #[serde(
-        rename = "progressDetail",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "progressDetail", default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Detail>,
     /// The end of a failed operation.
-    #[serde(
-        rename = "errorDetail",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "errorDetail", default, skip_serializing_if = "Option::is_none")]
     pub error_detail: Option<ErrorDetail>,
     /// The failure's text again, for old clients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,10 +39,7 @@ pub struct Detail {
     pub total: i64,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(value: &i64) -> bool {
     *value == 0
 }
@@ -69,28 +58,17 @@ impl Progress {
     /// A line of plain text.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
-        Self {
-            stream: Some(text.into()),
-            ..Self::default()
-        }
+        Self { stream: Some(text.into()), ..Self::default() }
     }
 
     /// `status` about `id` with `current` of `total` bytes done.
     #[must_use]
-    pub fn step(
-        id: impl Into<String>,
-        status: impl Into<String>,
-        current: u64,
-        total: u64,
-    ) -> Self {
+    pub fn step(id: impl Into<String>, status: impl Into<String>, current: u64, total: u64) -> Self {
         let clamp = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
         Self {
             id: Some(id.into()),
             status: Some(status.into()),
-            detail: Some(Detail {
-                current: clamp(current),
-                total: clamp(total),
-            }),
+            detail: Some(Detail { current: clamp(current), total: clamp(total) }),
             ..Self::default()
         }
     }
@@ -100,10 +78,7 @@ impl Progress {
     pub fn failure(message: impl Into<String>) -> Self {
         let message = message.into();
         Self {
-            error_detail: Some(ErrorDetail {
-                code: None,
-                message: message.clone(),
-            }),
+            error_detail: Some(ErrorDetail { code: None, message: message.clone() }),
             error: Some(message),
             ..Self::default()
         }

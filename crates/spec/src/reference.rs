@@ -46,10 +46,7 @@ impl Reference {
             return Err(InvalidReference::LooksLikeId(text.to_owned()));
         }
         let (rest, digest) = match text.split_once('@') {
-            Some((rest, digest)) => (
-                rest,
-                Some(Digest::parse(digest).map_err(|_| InvalidReference::Format)?),
-            ),
+            Some((rest, digest)) => (rest, Some(Digest::parse(digest).map_err(|_| InvalidReference::Format)?)),
             None => (text, None),
         };
         let slash = rest.rfind('/').map_or(0, |at| at + 1);
@@ -70,12 +67,7 @@ impl Reference {
         if domain.len() + 1 + path.len() > NAME_MAX {
             return Err(InvalidReference::TooLong);
         }
-        Ok(Self {
-            domain,
-            path,
-            tag: tag.map(str::to_owned),
-            digest,
-        })
+        Ok(Self { domain, path, tag: tag.map(str::to_owned), digest })
     }
 
     /// The same reference with [`DEFAULT_TAG`] when it names neither tag nor digest.
@@ -164,24 +156,11 @@ impl std::fmt::Display for Reference {
 fn split_domain(name: &str) -> (String, String) {
     match name.split_once('/') {
         Some((first, rest))
-            if first.contains(['.', ':'])
-                || first == "localhost"
-                || first.bytes().any(|b| b.is_ascii_uppercase()) =>
+            if first.contains(['.', ':']) || first == "localhost" || first.bytes().any(|b| b.is_ascii_uppercase()) =>
         {
-            let domain = if first == "index.docker.io" {
-                DEFAULT_DOMAIN
-            } else {
-                first
-            };
+            let domain = if first == "index.docker.io" { DEFAULT_DOMAIN } else { first };
             let official = domain == DEFAULT_DOMAIN && !rest.contains('/');
-            (
-                domain.to_owned(),
-                if official {
-                    format!("{OFFICIAL}{rest}")
-                } else {
-                    rest.to_owned()
-                },
-            )
+            (domain.to_owned(), if official { format!("{OFFICIAL}{rest}") } else { rest.to_owned() })
         }
         Some(_) => (DEFAULT_DOMAIN.to_owned(), name.to_owned()),
         None => (DEFAULT_DOMAIN.to_owned(), format!("{OFFICIAL}{name}")),
@@ -190,13 +169,8 @@ fn split_domain(name: &str) -> (String, String) {
 
 fn is_tag(tag: &str) -> bool {
     tag.len() <= TAG_MAX
-        && tag
-            .bytes()
-            .next()
-            .is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
-        && tag
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+        && tag.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && tag.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
 }
 
 fn is_domain(domain: &str) -> bool {
@@ -204,21 +178,15 @@ fn is_domain(domain: &str) -> bool {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (domain, None),
     };
-    let port_fits =
-        port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
-    if let Some(v6) = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-    {
+    let port_fits = port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+    if let Some(v6) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         return port_fits && v6.parse::<std::net::Ipv6Addr>().is_ok();
     }
     let label = |label: &str| {
         !label.is_empty()
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     port_fits && host.split('.').all(label)
 }
@@ -227,14 +195,11 @@ fn is_domain(domain: &str) -> bool {
 fn is_component(component: &str) -> bool {
     let bytes = component.as_bytes();
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let ends_fit = bytes.first().is_some_and(|b| alphanumeric(*b))
-        && bytes.last().is_some_and(|b| alphanumeric(*b));
+    let ends_fit = bytes.first().is_some_and(|b| alphanumeric(*b)) && bytes.last().is_some_and(|b| alphanumeric(*b));
     ends_fit
         && component
             .split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-            .all(|separator| {
-                matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|b| b == b'-')
-            })
+            .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|b| b == b'-'))
 }
 
 #[cfg(test)]
@@ -246,16 +211,8 @@ mod tests {
         for (text, full, familiar) in [
             ("debian", "docker.io/library/debian:latest", "debian:latest"),
             ("berth/hello:1", "docker.io/berth/hello:1", "berth/hello:1"),
-            (
-                "localhost:5000/a/b",
-                "localhost:5000/a/b:latest",
-                "localhost:5000/a/b:latest",
-            ),
-            (
-                "index.docker.io/debian",
-                "docker.io/library/debian:latest",
-                "debian:latest",
-            ),
+            ("localhost:5000/a/b", "localhost:5000/a/b:latest", "localhost:5000/a/b:latest"),
+            ("index.docker.io/debian", "docker.io/library/debian:latest", "debian:latest"),
             ("[::1]:5000/x", "[::1]:5000/x:latest", "[::1]:5000/x:latest"),
         ] {
             let reference = Reference::parse(text).unwrap().with_default_tag();

@@ -92,10 +92,7 @@ mod tests {
             assert_eq!(decoder.next_frame(), Ok(None));
         }
         decoder.push(&wire[10..]);
-        assert_eq!(
-            decoder.next_frame(),
-            Ok(Some((Stream::Stderr, Bytes::from_static(b"abc"))))
-        );
+        assert_eq!(decoder.next_frame(), Ok(Some((Stream::Stderr, Bytes::from_static(b"abc")))));
     }
 
     #[test]
@@ -105,9 +102,6 @@ mod tests {
         assert_eq!(decoder.next_frame(), Err(FrameError::UnknownStream(9)));
         let mut decoder = Decoder::default();
         decoder.push(&[1, 0, 0, 0, 255, 255, 255, 255]);
-        assert_eq!(
-            decoder.next_frame(),
-            Err(FrameError::TooLong(u32::MAX as usize))
-        );
+        assert_eq!(decoder.next_frame(), Err(FrameError::TooLong(u32::MAX as usize)));
     }
 }
