@@ -4,6 +4,8 @@
 //! way in, output goes on until the container ends it. Without it the answer is 200, output is the response body, and
 //! the request body is input as far as the client sends one.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     extract::Request,
@@ -21,12 +23,20 @@ use crate::{body, stream};
 
 /// Bytes moved at once.
 const CHUNK: usize = 32 << 10;
+/// How long output waits behind the 101 for clients that may lose it.
+///
+/// docker-py and its kin read the answer through a buffer and then go on below that buffer: what arrives in one
+/// packet with the answer is lost to them. Clients known to read correctly need not wait.
+const SETTLE: Duration = Duration::from_millis(10);
+/// Beginnings of the User-Agent of clients that read correctly.
+const EXACT_CLIENTS: &[&str] = &["berth", "Docker-Client/"];
 
 /// What a client asked for before its body was read.
 pub struct Hijack {
     upgrade: Option<OnUpgrade>,
     protocol: HeaderValue,
     body: Option<Body>,
+    settle: Duration,
 }
 
 impl Hijack {
@@ -41,7 +51,10 @@ impl Hijack {
     pub fn of(request: &mut Request) -> Self {
         let protocol = request.headers().get(header::UPGRADE).cloned();
         let upgrade = protocol.is_some().then(|| request.extensions_mut().remove::<OnUpgrade>()).flatten();
-        Self { upgrade, protocol: protocol.unwrap_or(HeaderValue::from_static("tcp")), body: None }
+        let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+        let is_exact = EXACT_CLIENTS.iter().any(|exact| agent.starts_with(exact));
+        let settle = if is_exact { Duration::ZERO } else { SETTLE };
+        Self { upgrade, protocol: protocol.unwrap_or(HeaderValue::from_static("tcp")), body: None, settle }
     }
 
     /// Answers, and joins the client with the container: first what was `before`, then what is `live`.
@@ -49,7 +62,7 @@ impl Hijack {
         let Some(upgrade) = self.upgrade else { return plain(kind, self.body, before, live) };
         tokio::spawn(async move {
             match upgrade.await {
-                Ok(upgraded) => converse(TokioIo::new(upgraded), before, live).await,
+                Ok(upgraded) => converse(TokioIo::new(upgraded), before, live, self.settle).await,
                 Err(error) => tracing::debug!(%error, "client left before its connection was upgraded"),
             }
         });
@@ -85,7 +98,15 @@ fn plain(kind: HeaderValue, body: Option<Body>, before: Option<ByteStream>, live
 }
 
 /// Moves bytes until the container has no more; what the client still sends then is dropped.
-async fn converse(mut client: impl AsyncRead + AsyncWrite + Unpin, before: Option<ByteStream>, live: Option<Duplex>) {
+async fn converse(
+    mut client: impl AsyncRead + AsyncWrite + Unpin,
+    before: Option<ByteStream>,
+    live: Option<Duplex>,
+    settle: Duration,
+) {
+    if !settle.is_zero() {
+        tokio::time::sleep(settle).await;
+    }
     if let Some(mut before) = before {
         while let Some(Ok(bytes)) = before.next().await {
             if client.write_all(&bytes).await.is_err() {
@@ -99,11 +120,11 @@ async fn converse(mut client: impl AsyncRead + AsyncWrite + Unpin, before: Optio
         let inward = async {
             let ended = pump(&mut from_client, &mut input).await;
             let _ = input.shutdown().await;
-            match ended {
-                // The client only has no more to say: output decides when this is over.
-                Ok(()) => std::future::pending::<()>().await,
-                Err(error) => tracing::debug!(%error, "input of a container ended"),
+            if let Err(error) = ended {
+                tracing::debug!(%error, "input of a container ended");
+                return;
             }
+            // The client has no more to say: output decides when this is over.
             std::future::pending::<()>().await;
         };
         tokio::select! {
@@ -139,7 +160,7 @@ mod tests {
     async fn end_of_input_does_not_end_output() {
         let (client, mut far) = tokio::io::duplex(64);
         let (container, mut inside) = tokio::io::duplex(64);
-        let task = tokio::spawn(converse(client, None, Some(Box::new(container))));
+        let task = tokio::spawn(converse(client, None, Some(Box::new(container)), Duration::ZERO));
         far.write_all(b"in").await.unwrap();
         far.shutdown().await.unwrap();
         let mut got = Vec::new();
