@@ -122,9 +122,8 @@ async fn converse(
             let _ = input.shutdown().await;
             if let Err(error) = ended {
                 tracing::debug!(%error, "input of a container ended");
-                return;
             }
-            // The client has no more to say: output decides when this is over.
+            // The client has no more to say, or the container does not listen: output decides when this is over.
             std::future::pending::<()>().await;
         };
         tokio::select! {
