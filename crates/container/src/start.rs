@@ -226,20 +226,7 @@ impl Containers {
     /// Takes back what a failed start left: processes, network, ids, bundle.
     pub(crate) async fn unwind(&self, container: &Container) {
         let record = container.read().clone();
-        self.shared.kill_processes(&record);
-        if let Err(error) = self.shared.networks.detach(&record.id).await {
-            tracing::warn!(
-                container = record.id,
-                error = &error as &dyn std::error::Error,
-                "cannot detach the network"
-            );
-        }
-        if let Some(range) = record.state.id_range
-            && self.owns_ids(&record)
-        {
-            self.shared.ids.release(range);
-        }
-        let _ = tokio::fs::remove_dir_all(self.shared.config.bundle_dir(&record.id)).await;
+        self.release(&record).await;
     }
 
     /// Whether the record's id range is its own, not that of a container it joined.
