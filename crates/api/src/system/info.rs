@@ -45,7 +45,6 @@ fn add_facts(info: &mut SystemInfo, facts: &Facts) {
     info.security_options = Some(facts.security_options.clone());
     info.isolation = Some(SystemInfoIsolationEnum::EMPTY);
     info.default_address_pools = Some(facts.address_pools.clone());
-    info.warnings = Some(facts.warnings.clone());
     info.index_server_address = Some(INDEX.to_owned());
     let this = || Commit { id: Some(facts.commit.clone()) };
     (info.containerd_commit, info.runc_commit, info.init_commit) = (Some(this()), Some(this()), Some(this()));
@@ -128,8 +127,10 @@ fn add_state(info: &mut SystemInfo, engine: &Engine) {
     info.n_events_listener = count(engine.events.listeners());
     info.nfd = count(std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count));
     info.n_goroutines = count(std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count));
+    let warnings = engine.facts.warnings.iter().cloned().chain(engine.networks.warnings());
+    info.warnings = Some(warnings.collect());
     info.system_time = Some(format_nano(Timestamp::now()));
-    info.firewall_backend = Some(FirewallInfo { driver: Some("nftables".to_owned()), info: None });
+    info.firewall_backend = Some(FirewallInfo { driver: Some(engine.networks.firewall_name().to_owned()), info: None });
     let names = |list: &[&str]| Some(list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
     info.plugins = Some(PluginsInfo {
         volume: names(&engine.volumes.drivers()),

@@ -50,7 +50,7 @@ pub async fn engine(configuration: &Arc<Configuration>, listeners: &Listeners) -
     );
     images.set_in_use(Arc::new(Users(containers.clone())));
     containers.recover().await.context("cannot recover the containers")?;
-    let facts = facts::gather(configuration, listeners, networks.warnings());
+    let facts = facts::gather(configuration, listeners);
     tidy_later(&images, &volumes);
     let settings = RwLock::new(Arc::new(settings(configuration)));
     Ok(Arc::new(Engine { containers, images, networks, volumes, events, facts, settings }))

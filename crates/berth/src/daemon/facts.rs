@@ -22,7 +22,7 @@ const COMPILER: &str = match option_env!("BERTH_COMPILER") {
 };
 
 /// Looks around. Missing files leave gaps; nothing here is worth a failed start.
-pub fn gather(configuration: &Configuration, listeners: &Listeners, network_warnings: Vec<String>) -> Facts {
+pub fn gather(configuration: &Configuration, listeners: &Listeners) -> Facts {
     let uname = rustix::system::uname();
     let architecture = uname.machine().to_string_lossy().into_owned();
     let mut facts = Facts {
@@ -55,7 +55,6 @@ pub fn gather(configuration: &Configuration, listeners: &Listeners, network_warn
     }
     facts.warnings.clone_from(&listeners.warnings);
     add_cgroups(&mut facts);
-    facts.warnings.extend(network_warnings);
     facts
 }
 

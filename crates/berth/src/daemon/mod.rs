@@ -9,6 +9,8 @@
 
 mod assemble;
 mod configuration;
+#[cfg(test)]
+mod document;
 mod facts;
 mod file;
 mod help;
