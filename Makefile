@@ -11,6 +11,9 @@ help: ## list the targets
 
 build: ## build the static binary to dist/berth
 	@tools/packages.sh build
+	BERTH_COMMIT="$$(git rev-parse --short HEAD 2>/dev/null || echo unknown)" \
+	BERTH_BUILT_AT="$$(git log -1 --format=%cI 2>/dev/null)" \
+	BERTH_COMPILER="$$(rustc --version)" \
 	cargo build --release --locked --target $(TARGET) --package berth
 	@mkdir -p dist
 	@install -m 0755 target/$(TARGET)/release/berth $(BINARY).new && mv $(BINARY).new $(BINARY)
