@@ -271,8 +271,14 @@ pub(crate) fn copy_tree(root: &OwnedFd, inside: &str, target: &Path) -> Result<(
             packed.and_then(|mut output| output.flush().map_err(|source| berth_archive::Error::Write { source }));
         let unpacked = unpacking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         unpacked?;
-        Ok(packed.map(drop)?)
-    })
+        packed.map(drop)?;
+        Ok::<(), Error>(())
+    })?;
+    let owner = (rustix::fs::Uid::from_raw(found.st_uid), rustix::fs::Gid::from_raw(found.st_gid));
+    // Owner first: a change of it takes set-id bits away.
+    rustix::fs::fchown(&destination, Some(owner.0), Some(owner.1))
+        .and_then(|()| rustix::fs::fchmod(&destination, rustix::fs::Mode::from_raw_mode(found.st_mode & 0o7777)))
+        .map_err(|errno| Error::file("give its owner to", target, errno.into()))
 }
 
 #[cfg(test)]

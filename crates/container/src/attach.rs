@@ -52,12 +52,12 @@ impl Containers {
     }
 
     /// Connects those who attached before the start. Called between the supervisor's birth and the gate.
-    pub(crate) async fn connect_early(&self, container: &crate::containers::Container) -> Result<()> {
+    pub(crate) async fn connect_early(
+        &self,
+        container: &crate::containers::Container,
+        handle: &berth_supervisor::Handle,
+    ) -> Result<()> {
         let waiting = std::mem::take(&mut *container.early_attaches());
-        if waiting.is_empty() {
-            return Ok(());
-        }
-        let handle = self.supervisor(&container.id).await?;
         for mut early in waiting {
             let mut live = handle.attach(early.stdin, early.stdout, early.stderr).await?;
             tokio::spawn(async move {

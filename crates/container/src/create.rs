@@ -26,9 +26,10 @@ impl Containers {
     pub async fn create(&self, request: CreateRequest) -> Result<Created> {
         let image = self.image_for(&request).await?;
         let mut record = draft(request, &image)?;
+        validate::shared_namespaces(&record.config, &record.host)?;
         self.merge_defaults(&mut record);
         validate::config(&record.config)?;
-        validate::host(&record.host, record.config.hostname.is_some())?;
+        validate::host(&record.host)?;
         if record.command().is_empty() {
             return Err(Error::Invalid("no command specified".to_owned()));
         }
@@ -75,9 +76,12 @@ impl Containers {
         let log = host.log_config.get_or_insert_default();
         if log.typ.as_deref().unwrap_or("").is_empty() {
             log.typ = Some(config.log.driver.clone());
-            log.config = Some(config.log.options.clone().into_iter().collect());
-        } else if log.config.is_none() {
-            log.config = Some(std::collections::HashMap::new());
+        }
+        let options = log.config.get_or_insert_default();
+        if log.typ.as_ref() == Some(&config.log.driver) {
+            for (key, value) in &config.log.options {
+                options.entry(key.clone()).or_insert_with(|| value.clone());
+            }
         }
         if host.shm_size.unwrap_or(0) == 0 {
             host.shm_size = i64::try_from(config.shm_bytes).ok();
@@ -122,7 +126,8 @@ impl Containers {
             if name.is_empty() || !mode.split(',').all(|word| matches!(word, "ro" | "rw" | "z" | "Z")) {
                 return Err(Error::Invalid(format!("invalid volumes-from specification: '{text}'")));
             }
-            let other = self.shared.find(name)?;
+            // A bad request: were it "not found", clients would take the image for what is missing, and pull it.
+            let other = self.shared.find(name).map_err(|error| Error::Invalid(error.to_string()))?;
             let read_only = mode.split(',').any(|word| word == "ro");
             for mount in other.read().mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs) {
                 let mut mount = Mount { anonymous: false, from_image: false, ..mount.clone() };

@@ -158,6 +158,9 @@ pub struct Mount {
     /// Mount only this tree, not the mounts below it.
     #[serde(default)]
     pub non_recursive: bool,
+    /// Read-only, but the mounts below it as they are.
+    #[serde(default)]
+    pub read_only_top: bool,
     /// Make a missing host directory.
     #[serde(default)]
     pub create_source: bool,

@@ -52,9 +52,15 @@ impl Containers {
         labels
     }
 
+    /// How to mount the record's root. One that goes with its container is not kept safe from a crash of the machine.
+    pub(crate) fn root_of(&self, record: &Record) -> Result<berth_snapshot::Rootfs> {
+        let rootfs = self.shared.snapshots.rootfs(&record.id)?;
+        Ok(berth_snapshot::Rootfs { volatile: record.auto_remove(), ..rootfs })
+    }
+
     /// Fills an empty volume with what the image has at its place.
     async fn copy_up(&self, record: &Record, mount: &Mount) -> Result<()> {
-        let rootfs = self.shared.snapshots.rootfs(&record.id)?;
+        let rootfs = self.root_of(record)?;
         let (target, inside) = (PathBuf::from(&mount.source), mount.destination.clone());
         blocking(move || {
             if std::fs::read_dir(&target).map_err(|error| Error::file("read volume", &target, error))?.next().is_some()
@@ -77,7 +83,11 @@ impl Containers {
                     let root = self.shared.volumes.acquire(&mount.name, &record.id).await?;
                     if mount.subpath.is_empty() { root } else { subpath(&root, &mount.subpath)? }
                 }
-                MountKind::Bind => bind_source(mount)?,
+                MountKind::Bind => {
+                    let source = bind_source(mount)?;
+                    crate::mount::propagation::check(&source, &mount.propagation)?;
+                    source
+                }
             });
         }
         Ok(sources)
@@ -126,7 +136,7 @@ impl Containers {
             .map_err(|errno| Error::File { act: "open root of", path: id, source: errno.into() })?;
             return Ok(Root { fd, shift: state.id_range.map_or(0, |range| range.host_base) });
         }
-        let rootfs = self.shared.snapshots.rootfs(&id)?;
+        let rootfs = self.root_of(&container.read().clone())?;
         let fd = blocking(move || Ok(rootfs.mount(None)?)).await?;
         Ok(Root { fd, shift: 0 })
     }

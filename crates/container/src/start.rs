@@ -78,6 +78,7 @@ impl Containers {
         let config = &self.shared.config;
         let mut record = container.read().clone();
         let namespaces = self.namespaces_of(&record, true)?;
+        self.check_ipc_donor(&record)?;
         let ids = self.take_ids(&namespaces)?;
         let sources = self.mount_sources(&record).await?;
         record.state.id_range = ids;
@@ -88,9 +89,13 @@ impl Containers {
         let spawned = berth_supervisor::spawn(&bundle, &config.exe).await.map_err(start_error)?;
         let pid = u32::try_from(spawned.pid).unwrap_or(0);
 
-        let network = self.attach_network(&record, &namespaces, pid).await?;
-        let watch = spawned.handle.watch().await?;
-        self.connect_early(container).await?;
+        // Side by side, each to its end: a network that is half attached could not be taken back.
+        let (network, watch, connected) = tokio::join!(
+            self.attach_network(&record, &namespaces, pid),
+            spawned.handle.watch(),
+            self.connect_early(container, &spawned.handle),
+        );
+        let (network, watch, ()) = (network?, watch?, connected?);
         // Before the gate opens: a daemon that dies here finds a supervisor that waits, and undoes the start.
         self.shared.change(container, |stored| {
             stored.network = network;
@@ -153,6 +158,23 @@ impl Containers {
             let own_user = state.id_range.is_some() || !state.status.is_alive();
             Ok((state.pid, own_user))
         })
+    }
+
+    /// A container whose IPC namespace is joined must have offered it.
+    fn check_ipc_donor(&self, record: &Record) -> Result<()> {
+        let Some(donor) = record.host.ipc_mode.as_deref().and_then(|mode| mode.strip_prefix("container:")) else {
+            return Ok(());
+        };
+        let donor = self.shared.find(donor)?;
+        let offers = matches!(donor.read().host.ipc_mode.as_deref(), Some("shareable" | "host"))
+            || donor.read().host.ipc_mode.as_deref().is_some_and(|mode| mode.starts_with("container:"));
+        if offers {
+            return Ok(());
+        }
+        Err(Error::Invalid(
+            "failed to join IPC namespace: non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
+                .to_owned(),
+        ))
     }
 
     fn write_bundle(

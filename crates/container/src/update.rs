@@ -20,10 +20,18 @@ impl Containers {
         }
         let mut warnings = Vec::new();
         let before = container.read().clone();
+        let new_limit = wanted.memory.unwrap_or(0);
+        let swap = before.host.memory_swap.unwrap_or(0);
+        if swap > 0 && new_limit > swap && wanted.memory_swap.unwrap_or(0) == 0 {
+            return Err(Error::Conflict(
+                "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
+                    .to_owned(),
+            ));
+        }
         let mut after = before.clone();
         merge(&mut after.host, wanted);
         self.shared.discard_missing_controllers(&mut after.host, &mut warnings);
-        validate::host(&after.host, false)?;
+        validate::host(&after.host)?;
         if before.auto_remove() && before.host.restart_policy != after.host.restart_policy {
             validate::restart_policy(&after.host)?;
         }

@@ -62,12 +62,42 @@ fn health(check: &berth_spec::model::HealthConfig) -> Result<()> {
     Ok(())
 }
 
+/// Checks what cannot be set together with a namespace of the host or of another container, on a request as it came.
+pub fn shared_namespaces(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
+    let given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
+    let listed = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    if host.uts_mode.as_deref() == Some("host") && given(&config.hostname) {
+        return invalid("conflicting options: hostname and the UTS mode");
+    }
+    if !host.network_mode.as_deref().is_some_and(|mode| mode.starts_with("container:")) {
+        return Ok(());
+    }
+    let published = host.port_bindings.as_ref().is_some_and(|ports| !ports.is_empty());
+    let conflicts = [
+        (given(&config.hostname), "hostname and the network mode"),
+        (listed(&host.dns), "dns and the network mode"),
+        (listed(&host.extra_hosts), "custom host-to-IP mapping and the network mode"),
+        (published || host.publish_all_ports.unwrap_or(false), "port publishing and the container type network mode"),
+        (listed(&config.exposed_ports), "port exposing and the container type network mode"),
+    ];
+    match conflicts.into_iter().find(|(conflicts, _)| *conflicts) {
+        Some((_, what)) => invalid(format!("conflicting options: {what}")),
+        None => Ok(()),
+    }
+}
+
 /// Checks the settings that depend on the host.
-pub fn host(host: &HostConfig, hostname_given: bool) -> Result<()> {
+pub fn host(host: &HostConfig) -> Result<()> {
     memory(host)?;
     cpu(host)?;
     restart_policy(host)?;
     modes(host)?;
+    throttles(host)?;
+    if let Some(isolation) =
+        host.isolation.filter(|isolation| !matches!(isolation.to_string().as_str(), "" | "default"))
+    {
+        return invalid(format!("invalid isolation '{isolation}' on linux"));
+    }
     let has_links = host.links.as_ref().is_some_and(|links| !links.is_empty());
     if has_links && host.network_mode.as_deref() == Some("host") {
         return invalid(
@@ -78,9 +108,6 @@ pub fn host(host: &HostConfig, hostname_given: bool) -> Result<()> {
         return invalid(
             "conflicting options: container type network can't be used with links. This would result in undefined behavior",
         );
-    }
-    if hostname_given && host.network_mode.as_deref().is_some_and(|mode| mode.starts_with("container:")) {
-        return invalid("conflicting options: hostname and the network mode");
     }
     if host.shm_size.is_some_and(|bytes| bytes < 0) {
         return invalid("SHM size can not be less than 0");
@@ -206,6 +233,24 @@ pub fn restart_policy(host: &HostConfig) -> Result<()> {
     Ok(())
 }
 
+/// A limit for a device that is not there would silently limit nothing.
+fn throttles(host: &HostConfig) -> Result<()> {
+    let rates = [
+        &host.blkio_device_read_bps,
+        &host.blkio_device_write_bps,
+        &host.blkio_device_read_iops,
+        &host.blkio_device_write_iops,
+    ];
+    let throttled = rates.into_iter().flatten().flatten().filter_map(|device| device.path.as_deref());
+    let weighted = host.blkio_weight_device.iter().flatten().filter_map(|device| device.path.as_deref());
+    for path in throttled.chain(weighted) {
+        if crate::oci_spec::resource::device_number(path).is_none() {
+            return invalid(format!("cannot limit block device {path}: no such file or directory"));
+        }
+    }
+    Ok(())
+}
+
 fn modes(host: &HostConfig) -> Result<()> {
     let check = |what: &str, mode: &Option<String>, known: &[&str], joinable: bool| {
         let mode = mode.as_deref().unwrap_or("");
@@ -293,9 +338,17 @@ mod tests {
             (HostConfig { port_bindings: Some([("x/tcp".into(), None)].into()), ..HostConfig::default() }, "port"),
         ];
         for (settings, field) in cases {
-            let error = host(&settings, false).unwrap_err().to_string();
+            let error = host(&settings).unwrap_err().to_string();
             assert!(error.contains(field), "{error:?} should name {field:?}");
         }
-        host(&HostConfig::default(), true).unwrap();
+        host(&HostConfig::default()).unwrap();
+    }
+
+    #[test]
+    fn an_empty_hostname_is_none() {
+        let host = HostConfig { network_mode: Some("container:x".into()), ..HostConfig::default() };
+        let named = |name: &str| ContainerConfig { hostname: Some(name.into()), ..ContainerConfig::default() };
+        shared_namespaces(&named(""), &host).unwrap();
+        assert!(shared_namespaces(&named("h"), &host).is_err());
     }
 }

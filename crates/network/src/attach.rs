@@ -226,7 +226,8 @@ impl State {
             Ok(ports) => endpoint.ports = ports,
             Err(error) => {
                 self.release_address(&endpoint);
-                return Err(error);
+                let (container, endpoint) = (endpoint.container_name, endpoint.id);
+                return Err(Error::Publish { container, endpoint, source: Box::new(error) });
             }
         }
         self.endpoints.insert(endpoint.id.clone(), endpoint.clone());

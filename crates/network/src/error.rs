@@ -127,6 +127,16 @@ pub enum Error {
         /// Who holds it.
         holder: String,
     },
+    /// The ports of a container that joins cannot be had.
+    #[error("driver failed programming external connectivity on endpoint {container} ({endpoint}): {source}")]
+    Publish {
+        /// The container's name.
+        container: String,
+        /// The endpoint's id.
+        endpoint: String,
+        /// Which port, and why.
+        source: Box<Error>,
+    },
     /// A program of the host holds the port.
     #[error("failed to bind host port for {host_ip}:{port}/{protocol}: {source}")]
     PortInUse {
@@ -213,6 +223,7 @@ impl Kinded for Error {
             Self::NotConnected { .. } => Kind::Forbidden,
             Self::NoPool | Self::Exhausted { .. } => Kind::Unavailable,
             Self::Record(error) => error.kind(),
+            Self::Publish { source, .. } => source.kind(),
             _ => Kind::Internal,
         }
     }

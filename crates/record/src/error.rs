@@ -27,6 +27,16 @@ pub enum Error {
         /// SQLite's answer.
         source: rusqlite::Error,
     },
+    /// The file system of the store has no room.
+    #[error("cannot {act} record {kind}/{id}: no space left on device: free some in the data root")]
+    Full {
+        /// `read`, `write` or `delete`.
+        act: &'static str,
+        /// The record's table.
+        kind: String,
+        /// The record's id, or `*` for all.
+        id: String,
+    },
     /// A record is not the JSON it should be.
     #[error("record {kind}/{id} does not have the expected form")]
     Form {
@@ -45,11 +55,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Kinded for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::Access { source: rusqlite::Error::SqliteFailure(failure, _), .. }
-                if failure.code == rusqlite::ErrorCode::DiskFull =>
-            {
-                Kind::Unavailable
-            }
+            Self::Full { .. } => Kind::Unavailable,
             _ => Kind::Internal,
         }
     }

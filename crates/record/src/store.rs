@@ -129,7 +129,13 @@ impl Store {
 }
 
 fn access(act: &'static str, kind: &str, id: &str, source: rusqlite::Error) -> Error {
-    Error::Access { act, kind: kind.to_owned(), id: id.to_owned(), source }
+    let (kind, id) = (kind.to_owned(), id.to_owned());
+    match source {
+        rusqlite::Error::SqliteFailure(failure, _) if failure.code == rusqlite::ErrorCode::DiskFull => {
+            Error::Full { act, kind, id }
+        }
+        source => Error::Access { act, kind, id, source },
+    }
 }
 
 fn parse<T: DeserializeOwned>(kind: &str, id: &str, text: &str) -> Result<T> {

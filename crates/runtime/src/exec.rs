@@ -130,7 +130,7 @@ fn steps(
         terminal::give_to(slave, identity.uid)?;
     }
     stdio.place(slave).map_err(|errno| Failure::kernel("stdio", "cannot place the standard streams", errno))?;
-    plan.enter_directory(root.as_fd())?;
+    plan.enter_directory(root.as_fd(), false)?;
     let report = Report::Ready { uid: identity.uid, gid: identity.gid, warnings: Vec::new() };
     gate.tell(&report, pair.as_ref().map(|pair| &pair.master));
     gate.wait(Order::Go)?;

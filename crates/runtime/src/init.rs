@@ -54,11 +54,12 @@ fn prepare(plan: &Plan<'_>, stdio: &Stdio<'_>, gate: &Inside, cgroup: Option<&Cg
     let settings = open_settings(plan, tree.as_fd())?;
     mask::protect(tree.as_fd(), plan.linux.readonly_paths().as_deref().unwrap_or_default())?;
     mask::hide(tree.as_fd(), plan.linux.masked_paths().as_deref().unwrap_or_default())?;
-    rootfs::propagate(tree.as_fd(), plan.linux.rootfs_propagation().as_deref())?;
-    plan.process.enter_directory(tree.as_fd())?;
+    plan.process.enter_directory(tree.as_fd(), true)?;
     seal(plan, tree.as_fd())?;
     let identity = plan.process.identity(tree.as_fd())?;
     enter_root(plan, tree.as_fd())?;
+    // Not before: no root can be left for one that is shared (pivot_root(2)).
+    rootfs::propagate(tree.as_fd(), plan.linux.rootfs_propagation().as_deref())?;
     report_ready(stdio, gate, &identity, pair)?;
     Ok(Ready { identity, settings })
 }

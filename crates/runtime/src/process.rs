@@ -55,12 +55,16 @@ impl ProcessPlan<'_> {
         Ok(identity)
     }
 
-    /// Goes to the working directory, made if it is missing. The kernel's own links (`/proc/self/fd`) lead nowhere
+    /// Goes to the working directory; one that is missing is made where `make` says so. The kernel's own links (`/proc/self/fd`) lead nowhere
     /// here, so that no descriptor of the engine can become somebody's working directory.
-    pub(crate) fn enter_directory(&self, root: BorrowedFd<'_>) -> Result<(), Failure> {
+    pub(crate) fn enter_directory(&self, root: BorrowedFd<'_>, make: bool) -> Result<(), Failure> {
         let wanted = self.process.cwd();
         let enter = || {
-            let directory = path::open_or_make(root, wanted, Make::Directory)?;
+            let directory = if make {
+                path::open_or_make(root, wanted, Make::Directory)?
+            } else {
+                path::open(root, wanted, OFlags::PATH | OFlags::DIRECTORY)?
+            };
             if !path::is_directory(directory.as_fd())? {
                 return Err(Errno::NOTDIR);
             }
@@ -101,7 +105,11 @@ impl ProcessPlan<'_> {
             process::set_keep_capabilities(true).map_err(fail)?;
         }
         process::become_user(identity.uid, identity.gid, &identity.groups).map_err(|errno| {
-            let what = format_args!("cannot become user {}:{}", identity.uid, identity.gid).to_string();
+            let why = match errno {
+                Errno::INVAL => ", which the container's user namespace does not have (--userns=host has all)",
+                _ => "",
+            };
+            let what = format_args!("cannot become user {}:{}{why}", identity.uid, identity.gid).to_string();
             Failure::kernel("user", what, errno)
         })?;
         if let Some(sets) = &sets {

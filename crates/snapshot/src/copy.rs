@@ -60,7 +60,8 @@ impl Snapshotter for Copy {
 
     fn rootfs(&self, key: &str) -> Result<Rootfs> {
         let home = self.shelf.snapshot(key)?;
-        Ok(Rootfs { lower: Vec::new(), upper: home.join("upper"), work: home.join("work"), read_only: false })
+        let (upper, work) = (home.join("upper"), home.join("work"));
+        Ok(Rootfs { lower: Vec::new(), upper, work, read_only: false, volatile: false })
     }
 
     fn usage(&self, key: &str) -> Result<u64> {

@@ -19,6 +19,12 @@ pub enum Error {
     /// No such layer.
     #[error("layer {chain_id} does not exist")]
     LayerMissing { chain_id: String },
+    /// A layer's files are gone from under the engine.
+    #[error(
+        "layer {chain_id} is damaged: {} is missing; remove the containers and images that use it, and load the image again",
+        path.display()
+    )]
+    LayerDamaged { chain_id: String, path: PathBuf },
     /// Another layer or a snapshot stands on it.
     #[error("layer {chain_id} is in use by {user}")]
     LayerInUse { chain_id: String, user: String },
@@ -65,7 +71,7 @@ impl Kinded for Error {
             Error::LayerMissing { .. } | Error::SnapshotMissing { .. } => Kind::NotFound,
             Error::LayerInUse { .. } | Error::SnapshotExists { .. } => Kind::Conflict,
             Error::IdMapRefused { .. } => Kind::Unavailable,
-            Error::DamagedRecord { .. } => Kind::Internal,
+            Error::DamagedRecord { .. } | Error::LayerDamaged { .. } => Kind::Internal,
             Error::Mount { source, .. } | Error::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::Unavailable,
                 _ => Kind::Internal,

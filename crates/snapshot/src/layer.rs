@@ -128,7 +128,11 @@ impl Shelf {
         let mut next = Some(top.to_owned());
         while let Some(chain_id) = next {
             let layer = self.layer(&chain_id)?;
-            paths.push(self.layer_home(&chain_id)?.join("fs"));
+            let path = self.layer_home(&chain_id)?.join("fs");
+            if !path.exists() {
+                return Err(Error::LayerDamaged { chain_id, path });
+            }
+            paths.push(path);
             next = layer.parent;
         }
         Ok(paths)

@@ -60,7 +60,7 @@ impl Snapshotter for Overlay {
             None => Vec::new(),
         };
         lower.push(self.shelf.skeleton());
-        Ok(Rootfs { lower, upper: home.join("upper"), work: home.join("work"), read_only: false })
+        Ok(Rootfs { lower, upper: home.join("upper"), work: home.join("work"), read_only: false, volatile: false })
     }
 
     fn usage(&self, key: &str) -> Result<u64> {

@@ -36,7 +36,14 @@ pub struct Rootfs {
     /// Leave the upper directory out of use and mount everything read-only.
     #[serde(default)]
     pub read_only: bool,
+    /// What is written need not survive a crash of the machine: overlay's `volatile` (kernel documentation,
+    /// overlayfs.rst). Without it the end of a container waits until the whole file system below is on disk.
+    #[serde(default)]
+    pub volatile: bool,
 }
+
+/// Where overlay notes, below its work directory, that the last mount was volatile; it then refuses the next one.
+const VOLATILE_MARK: &str = "work/incompat/volatile";
 
 /// Mounts that were needed to make another one.
 #[derive(Debug, Default)]
@@ -136,6 +143,7 @@ impl Rootfs {
             if let [upper, work] = written {
                 new.descriptor("upperdir", upper.as_fd())?;
                 new.descriptor("workdir", work.as_fd())?;
+                self.set_volatile(&new)?;
             }
             // Renamed directories and hard links behave alike on every host, whatever its module's defaults.
             for feature in ["index", "redirect_dir", "metacopy"] {
@@ -144,6 +152,21 @@ impl Rootfs {
             new.mount(self.attributes())
         };
         make().map_err(|errno| self.refused("overlay", errno, new.messages()))
+    }
+
+    /// Leaves the waiting for the disk out, where that is wanted and the kernel can (5.10).
+    fn set_volatile(&self, new: &NewFilesystem) -> berth_sys::Result<()> {
+        if !self.volatile {
+            return Ok(());
+        }
+        // From an earlier run on this machine: whoever uses such a root takes what is there.
+        match rustix::fs::rmdir(self.work.join(VOLATILE_MARK)) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+        // Slower without it, and no less correct.
+        let _ = new.flag("volatile");
+        Ok(())
     }
 
     /// A mount of one directory, without overlay.

@@ -65,7 +65,7 @@ pub const OPTIONS: &[Opt] = &[
     opt("default-cgroupns-mode", "default-cgroupns-mode", Text, "Default mode for containers cgroup namespace (\"host\" | \"private\")").ignored("containers get a cgroup namespace of their own unless they ask for the host's"),
     opt("default-gateway", "default-gateway", Text, "Default gateway IPv4 address for the default bridge network").ignored("the bridge's own address is the gateway"),
     opt("default-gateway-v6", "default-gateway-v6", Text, "Default gateway IPv6 address for the default bridge network").refused(NO_IPV6),
-    opt("default-ipc-mode", "default-ipc-mode", Text, "Default mode for containers ipc (\"shareable\" | \"private\")").ignored("a private IPC namespace can be shared by container:ID whenever it is asked for"),
+    opt("default-ipc-mode", "default-ipc-mode", Text, "Default mode for containers ipc (\"shareable\" | \"private\")").ignored("containers have a private one; `--ipc=shareable` offers it to others"),
     opt("default-network-opt", "default-network-opts", Json, "Default network options").ignored("options are given with each network"),
     opt("default-runtime", "default-runtime", Text, "Default OCI runtime for containers").ignored(OWN_RUNTIME),
     opt("default-shm-size", "default-shm-size", Text, "Default shm size for containers (default 64MiB)"),

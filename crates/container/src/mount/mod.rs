@@ -4,6 +4,7 @@
 //! destination is an error within one request, and replaces what the image or another container declared.
 
 mod bind;
+pub mod propagation;
 mod structured;
 
 use berth_spec::model::{ContainerConfig, HostConfig};
@@ -67,6 +68,7 @@ fn volume(name: String, destination: String) -> Mount {
         no_copy: false,
         subpath: String::new(),
         non_recursive: false,
+        read_only_top: false,
         create_source: false,
         tmpfs_options: Vec::new(),
         from_image: false,

@@ -53,6 +53,15 @@ fn bind(spec: &Spec, mount: &mut Mount) -> Result<()> {
     mount.source = source.to_owned();
     mount.create_source = options.create_mountpoint.unwrap_or(false);
     mount.non_recursive = options.non_recursive.unwrap_or(false);
+    mount.read_only_top = options.read_only_non_recursive.unwrap_or(false);
+    if options.read_only_force_recursive.unwrap_or(false) {
+        if mount.writable {
+            return Err(invalid(spec, "option ReadOnlyForceRecursive needs ReadOnly"));
+        }
+        if mount.read_only_top {
+            return Err(invalid(spec, "options ReadOnlyForceRecursive and ReadOnlyNonRecursive exclude each other"));
+        }
+    }
     mount.propagation = match options.propagation.map(|propagation| propagation.to_string()) {
         Some(propagation) if !propagation.is_empty() => propagation,
         _ => "rprivate".to_owned(),

@@ -86,7 +86,7 @@ fn own(mount: &Mount, source: &str) -> Value {
     // A read-only bind is read-only all the way down, as Docker 25 and later make it.
     let access = if mount.writable {
         "rw"
-    } else if mount.non_recursive {
+    } else if mount.non_recursive || mount.read_only_top {
         "ro"
     } else {
         "rro"

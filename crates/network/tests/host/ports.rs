@@ -125,7 +125,7 @@ fn ports_that_are_held_are_refused_by_name() {
         let before = links();
         let wanted = [publish(81, Protocol::Tcp, None, Some(9090)), publish(80, Protocol::Tcp, None, Some(8080))];
         let error = host.networks.attach(two.request(&wanted)).await.unwrap_err().to_string();
-        assert!(error.starts_with("Bind for 0.0.0.0:8080 failed: port is already allocated"), "{error}");
+        assert!(error.contains("): Bind for 0.0.0.0:8080 failed: port is already allocated"), "{error}");
         assert!(error.contains(&format!("c{}", &one.id[..6])), "{error}");
         let listener = TcpListener::bind("0.0.0.0:7000").unwrap();
         let busy = [publish(80, Protocol::Tcp, None, Some(7000))];
