@@ -7,7 +7,7 @@ use super::Fault;
 /// From the ground up. A crate may depend on crates of lower layers.
 const LAYERS: &[&[&str]] = &[
     &["kit", "spec", "sys"],
-    &["record", "archive", "content", "snapshot", "log"],
+    &["record", "archive", "content", "snapshot", "log", "remote"],
     &["runtime", "supervisor"],
     &["event", "image", "network", "volume", "container"],
     &["api", "client", "cli"],
@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
 const SIDEWAYS: &[(&str, &[&str])] = &[
     ("spec", &["kit"]),
     ("sys", &["kit"]),
+    ("remote", &["content"]),
     ("supervisor", &["runtime"]),
     ("image", &["event"]),
     ("network", &["event"]),

@@ -1,0 +1,5 @@
+//! Against a registry in this process that says exactly what a test wants.
+
+mod blobs;
+mod manifests;
+mod server;
