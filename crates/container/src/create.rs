@@ -106,6 +106,7 @@ impl Containers {
     /// Checks that need to know the other nouns; collects warnings.
     fn check(&self, record: &mut Record) -> Result<Vec<String>> {
         self.namespaces_of(record, false)?;
+        self.check_links(record)?;
         crate::oci_spec::check(record, &self.shared.config)?;
         if let Some((key, _)) = record.host.storage_opt.iter().flatten().next() {
             return Err(Error::Invalid(format!("--storage-opt {key} is not supported by the storage driver overlay")));

@@ -140,6 +140,8 @@ impl Kinded for Error {
             Self::Record(error) => error.kind(),
             Self::Image(error) => error.kind(),
             Self::Network(error) => error.kind(),
+            // Were it "not found", clients would take a container's image for what is missing, and pull it.
+            Self::Volume(berth_volume::Error::NoSuchDriver { .. }) => Kind::Invalid,
             Self::Volume(error) => error.kind(),
             Self::Snapshot(error) => error.kind(),
             Self::Log(error) => error.kind(),

@@ -29,8 +29,8 @@ pub fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
     fs::write(&path, text).map_err(|error| Error::file("write", &path, error))
 }
 
-/// The hosts file of a container with these addresses.
-pub fn hosts(record: &Record, addresses: &[String], gateway: Option<&str>) -> String {
+/// The hosts file of a container with these addresses; `linked` are addresses and names of others.
+pub fn hosts(record: &Record, addresses: &[String], gateway: Option<&str>, linked: &[(String, String)]) -> String {
     let mut text = String::from(
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
     );
@@ -39,6 +39,9 @@ pub fn hosts(record: &Record, addresses: &[String], gateway: Option<&str>) -> St
             let address = if address == "host-gateway" { gateway.unwrap_or("127.0.0.1") } else { address };
             let _ = writeln!(text, "{address}\t{name}");
         }
+    }
+    for (address, names) in linked {
+        let _ = writeln!(text, "{address}\t{names}");
     }
     let hostname = record.config.hostname.as_deref().unwrap_or("");
     let domain = record.config.domainname.as_deref().filter(|domain| !domain.is_empty());

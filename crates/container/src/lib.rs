@@ -50,6 +50,7 @@ mod identity;
 mod image_config;
 mod inspect;
 mod kill;
+mod link;
 mod list;
 mod logs;
 mod mount;

@@ -79,6 +79,14 @@ impl Containers {
         let mut record = container.read().clone();
         let namespaces = self.namespaces_of(&record, true)?;
         self.check_ipc_donor(&record)?;
+        if let Some(partner) = record.network_mode().strip_prefix("container:") {
+            // Who has another's addresses goes by its name too.
+            let partner = self.shared.find(partner)?;
+            let known = partner.read();
+            let (hostname, domainname) = (known.config.hostname.clone(), known.config.domainname.clone());
+            drop(known);
+            (record.config.hostname, record.config.domainname) = (hostname, domainname);
+        }
         let ids = self.take_ids(&namespaces)?;
         let sources = self.mount_sources(&record).await?;
         record.state.id_range = ids;
@@ -143,7 +151,8 @@ impl Containers {
                 Ok(partner) => partner,
                 // It may come to be before the start.
                 Err(Error::NoSuchContainer(_)) if !running => return Ok((0, true)),
-                Err(error) => return Err(error),
+                // What is missing is not the container that starts.
+                Err(error) => return Err(Error::Invalid(error.to_string())),
             };
             if partner.id == record.id {
                 return Err(Error::Invalid("cannot join own namespace".to_owned()));
@@ -238,7 +247,7 @@ impl Containers {
         let addresses: Vec<String> =
             endpoints.iter().filter_map(|one| one.ip_address.clone()).filter(|text| !text.is_empty()).collect();
         let gateway = endpoints.iter().find_map(|one| one.gateway.clone().filter(|text| !text.is_empty()));
-        let mut text = identity::hosts(record, &addresses, gateway.as_deref());
+        let mut text = identity::hosts(record, &addresses, gateway.as_deref(), &self.linked(record)?);
         if shares_network && let Ok(host_hosts) = std::fs::read_to_string("/etc/hosts") {
             text = host_hosts;
         }

@@ -7,6 +7,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 
 use crate::{Result, check};
@@ -173,9 +174,13 @@ pub fn detach<P: rustix::path::Arg>(path: P) -> Result<()> {
 /// The idiom `pivot_root(".", ".")` of `pivot_root(2)`: no directory for the old root is needed.
 pub fn pivot_into(new_root: BorrowedFd<'_>) -> Result<()> {
     const HERE: &CStr = c".";
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let old_root = rustix::fs::openat(CWD, c"/", flags, Mode::empty())?;
     rustix::process::fchdir(new_root)?;
     rustix::process::pivot_root(HERE, HERE)?;
-    // The old root now lies on top of the new one at "."; its events must not travel to the host.
+    // The old root now lies on top of the new one; its events must not travel to the host. Said of the directory that
+    // was opened before: "." is still the new root, whose own mounts may well be meant to be shared.
+    rustix::process::fchdir(&old_root)?;
     let old = rustix::mount::MountPropagationFlags::DOWNSTREAM | rustix::mount::MountPropagationFlags::REC;
     rustix::mount::mount_change(HERE, old)?;
     detach(HERE)?;

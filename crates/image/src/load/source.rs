@@ -46,7 +46,9 @@ pub fn find(archive: &Archive) -> Result<Vec<Source>> {
         }
         found
     } else {
-        return Err(Error::archive("neither manifest.json nor index.json is in it (a root file system goes in by import)"));
+        return Err(Error::archive(
+            "neither manifest.json nor index.json is in it (a root file system goes in by import)",
+        ));
     };
     if found.is_empty() { Err(Error::archive("it holds no image for this platform")) } else { Ok(found) }
 }
