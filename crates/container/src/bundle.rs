@@ -18,7 +18,7 @@ pub fn write(
     console: Option<(u16, u16)>,
 ) -> Result<()> {
     let config = &containers.shared.config;
-    let rootfs = containers.root_of(record)?;
+    let rootfs = containers.rootfs_of(record)?;
     let settings = Settings {
         tags: tags(record),
         open_stdin: record.config.open_stdin.unwrap_or(false),

@@ -53,14 +53,14 @@ impl Containers {
     }
 
     /// How to mount the record's root. One that goes with its container is not kept safe from a crash of the machine.
-    pub(crate) fn root_of(&self, record: &Record) -> Result<berth_snapshot::Rootfs> {
+    pub(crate) fn rootfs_of(&self, record: &Record) -> Result<berth_snapshot::Rootfs> {
         let rootfs = self.shared.snapshots.rootfs(&record.id)?;
         Ok(berth_snapshot::Rootfs { volatile: record.auto_remove(), ..rootfs })
     }
 
     /// Fills an empty volume with what the image has at its place.
     async fn copy_up(&self, record: &Record, mount: &Mount) -> Result<()> {
-        let rootfs = self.root_of(record)?;
+        let rootfs = self.rootfs_of(record)?;
         let (target, inside) = (PathBuf::from(&mount.source), mount.destination.clone());
         blocking(move || {
             if std::fs::read_dir(&target).map_err(|error| Error::file("read volume", &target, error))?.next().is_some()
@@ -136,7 +136,7 @@ impl Containers {
             .map_err(|errno| Error::File { act: "open root of", path: id, source: errno.into() })?;
             return Ok(Root { fd, shift: state.id_range.map_or(0, |range| range.host_base) });
         }
-        let rootfs = self.root_of(&container.read().clone())?;
+        let rootfs = self.rootfs_of(&container.read().clone())?;
         let fd = blocking(move || Ok(rootfs.mount(None)?)).await?;
         Ok(Root { fd, shift: 0 })
     }

@@ -71,7 +71,7 @@ impl Bundle {
             Error::InvalidSpec { field: "root", reason: String::from("neither root.path nor layers are given") }
         })?;
         let path = path.canonicalize().map_err(|source| Error::ReadBundle { path, source })?;
-        Ok(Rootfs { lower: Vec::new(), work: path.clone(), upper: path, read_only: false })
+        Ok(Rootfs { lower: Vec::new(), work: path.clone(), upper: path, read_only: false, volatile: false })
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::OnceLock;
 
 use berth_kit::{Kind, Kinded};
 use berth_sys::capability as kernel;
@@ -111,13 +112,17 @@ impl Set {
 
     /// All that the running kernel knows: what root of a new user namespace can have.
     pub fn of_kernel() -> Set {
-        Set(Set::KNOWN.0 & ((2_u64 << kernel::last()) - 1))
+        static LAST: OnceLock<u32> = OnceLock::new();
+        Set(Set::KNOWN.0 & ((2_u64 << LAST.get_or_init(kernel::last)) - 1))
     }
 
-    /// What the caller's bounding set holds: what a container without a user namespace can have.
+    /// What the process's bounding set held at the first call: what a container without a user namespace can have.
     pub fn bounding() -> Set {
-        let held = (0..NAMES.len() as u32).filter(|number| kernel::bounding_has(*number) == Ok(true));
-        held.fold(Set::EMPTY, Set::with)
+        static HELD: OnceLock<Set> = OnceLock::new();
+        *HELD.get_or_init(|| {
+            let held = (0..NAMES.len() as u32).filter(|number| kernel::bounding_has(*number) == Ok(true));
+            held.fold(Set::EMPTY, Set::with)
+        })
     }
 
     /// The set with one more.

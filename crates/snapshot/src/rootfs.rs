@@ -63,6 +63,9 @@ impl Rootfs {
         if let [only] = self.directories().as_slice() {
             return self.single(only, user_namespace);
         }
+        if self.volatile && !self.read_only {
+            self.forget_volatile()?;
+        }
         // A detached clone falls apart when its own descriptor is closed, whatever is open below it.
         let parts = self.open(user_namespace, &mut scaffold.0)?;
         // Upper and work belong to id 0 on disk, so they show the id of the container's root.
@@ -143,7 +146,10 @@ impl Rootfs {
             if let [upper, work] = written {
                 new.descriptor("upperdir", upper.as_fd())?;
                 new.descriptor("workdir", work.as_fd())?;
-                self.set_volatile(&new)?;
+                if self.volatile {
+                    // Slower without it (before kernel 5.10), and no less correct.
+                    let _ = new.flag("volatile");
+                }
             }
             // Renamed directories and hard links behave alike on every host, whatever its module's defaults.
             for feature in ["index", "redirect_dir", "metacopy"] {
@@ -154,19 +160,16 @@ impl Rootfs {
         make().map_err(|errno| self.refused("overlay", errno, new.messages()))
     }
 
-    /// Leaves the waiting for the disk out, where that is wanted and the kernel can (5.10).
-    fn set_volatile(&self, new: &NewFilesystem) -> berth_sys::Result<()> {
-        if !self.volatile {
-            return Ok(());
+    /// Takes away what overlay keeps to refuse another mount after a volatile one: it means a crash of the machine, but
+    /// comes from an earlier run of the container, too.
+    fn forget_volatile(&self) -> Result<()> {
+        let mark = self.work.join(VOLATILE_MARK);
+        match std::fs::remove_dir_all(&mark) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::Io { act: "clear", path: mark, source: error })
+            }
+            _ => Ok(()),
         }
-        // From an earlier run on this machine: whoever uses such a root takes what is there.
-        match rustix::fs::rmdir(self.work.join(VOLATILE_MARK)) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno),
-        }
-        // Slower without it, and no less correct.
-        let _ = new.flag("volatile");
-        Ok(())
     }
 
     /// A mount of one directory, without overlay.
