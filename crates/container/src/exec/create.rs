@@ -32,6 +32,7 @@ impl Containers {
         if let Some(entry) = config.env.iter().flatten().find(|entry| entry.starts_with('=')) {
             return Err(Error::Invalid(format!("invalid environment variable: {entry}")));
         }
+        crate::detach::parse(config.detach_keys.as_deref())?;
         let id = berth_kit::id::generate();
         self.shared.execs.insert(Session {
             id: id.clone(),
