@@ -78,6 +78,24 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// Docker's text.
+    #[error(
+        "image with reference {reference} was found but its platform ({found}) does not match the specified platform ({wanted})"
+    )]
+    OtherPlatform {
+        /// Familiar reference.
+        reference: String,
+        /// By its configuration.
+        found: String,
+        /// By the client.
+        wanted: String,
+    },
+    /// The client went away before the end.
+    #[error("pull of {0} was interrupted")]
+    Interrupted(String),
+    /// Talking to a registry.
+    #[error(transparent)]
+    Remote(#[from] berth_remote::Error),
     /// Reading or writing an archive.
     #[error(transparent)]
     Unpack(#[from] berth_archive::Error),
@@ -111,7 +129,7 @@ impl Error {
 impl Kinded for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::Missing(_) => Kind::NotFound,
+            Self::Missing(_) | Self::OtherPlatform { .. } => Kind::NotFound,
             Self::Conflict { .. } | Self::ReferenceInUse { .. } => Kind::Conflict,
             Self::Ambiguous(_)
             | Self::Reference(_)
@@ -122,7 +140,8 @@ impl Kinded for Error {
             | Self::Archive(_)
             | Self::ForeignSystem(_)
             | Self::WrongLayer { .. } => Kind::Invalid,
-            Self::Damaged { .. } => Kind::Internal,
+            Self::Damaged { .. } | Self::Interrupted(_) => Kind::Internal,
+            Self::Remote(error) => error.kind(),
             Self::Unpack(error) => error.kind(),
             Self::Content(error) => error.kind(),
             Self::Snapshot(error) => error.kind(),

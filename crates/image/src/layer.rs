@@ -113,6 +113,8 @@ pub struct Plan {
     pub diff_id: Digest,
     pub chain_id: Digest,
     pub parent: Option<Digest>,
+    /// The layer's name in the progress of a pull; `None` for everything else.
+    pub pulled_as: Option<String>,
 }
 
 /// The plans for the layers of an image, lowest first.
@@ -133,6 +135,7 @@ pub fn plans(diff_ids: &[Digest], stored: Vec<Stored>) -> Result<Vec<Plan>> {
             diff_id: diff_id.clone(),
             chain_id: chain_id.clone(),
             parent,
+            pulled_as: None,
         })
         .collect())
 }
@@ -176,11 +179,15 @@ pub fn make(shared: &Shared, mut plans: Vec<Plan>, progress: Option<&ProgressSen
             bytes: unpacked.bytes,
         };
         shared.put_layer(&plan.chain_id, record)?;
+        if let Some(id) = &plan.pulled_as {
+            tell(progress, Progress::step(id, "Pull complete", 0, 0));
+        }
     }
     Ok(())
 }
 
-fn is_here(shared: &Shared, chain_id: &Digest) -> bool {
+/// Whether a layer needs no making.
+pub fn is_here(shared: &Shared, chain_id: &Digest) -> bool {
     shared.view(|index| index.layers.contains_key(chain_id)) && shared.snapshots.layer_size(chain_id.as_str()).is_ok()
 }
 
@@ -291,8 +298,14 @@ impl<R: Read> Read for Meter<'_, R> {
         let total = self.plan.stored.blob_bytes;
         if self.current >= self.told + PROGRESS_STEP_BYTES || (length > 0 && self.current == total) {
             self.told = self.current;
-            let id = berth_kit::id::short(self.plan.diff_id.hex());
-            tell(self.progress, Progress::step(id, "Loading layer", self.current, total));
+            let line = match &self.plan.pulled_as {
+                Some(id) => Progress::step(id, "Extracting", self.current, total),
+                None => {
+                    let id = berth_kit::id::short(self.plan.diff_id.hex());
+                    Progress::step(id, "Loading layer", self.current, total)
+                }
+            };
+            tell(self.progress, line);
         }
         Ok(length)
     }

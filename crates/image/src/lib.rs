@@ -1,7 +1,7 @@
 //! Images: what they are, how they come in and go out, and when they go away.
 //!
 //! ```text
-//! load, import, commit ─► layer: blob kept, unpacked by chain id ─► record, then tag ─► event
+//! pull, load, import, commit ─► layer: blob kept, unpacked by chain id ─► record, then tag ─► event
 //!                                                                     │
 //! tag ─► list, inspect, history, resolve, save                        │
 //! remove, prune ─► record gone ─► collect: layers and blobs that no image needs
@@ -28,6 +28,7 @@ mod layer;
 mod list;
 mod load;
 mod prune;
+mod pull;
 mod record;
 mod remove;
 mod resolve;
@@ -46,6 +47,7 @@ pub use images::{Images, InUse};
 pub use import::ImportRequest;
 pub use list::ListRequest;
 pub use prune::PruneReport;
+pub use pull::PullRequest;
 pub use remove::Removed;
 pub use resolve::Image;
 pub use stream::{ByteStream, ProgressSender};

@@ -1,20 +1,31 @@
-//! `POST /images/create`: import from the body. Pulling is not built yet, but for the image that is part of berth.
+//! `POST /images/create`: import from the body, or pull from a registry; the image that is part of berth needs none.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use axum::extract::{Request, State};
-use berth_image::{HELLO, ImportRequest};
-use berth_spec::{Reference, progress::Progress};
+use axum::{
+    extract::{Request, State},
+    http::HeaderMap,
+};
+use berth_image::{HELLO, ImportRequest, PullRequest};
+use berth_remote::{Credentials, Policy};
+use berth_spec::{Platform, Reference, progress::Progress};
 
 use super::progress;
 use crate::{Engine, Error, body, failure::Answer, query::Query};
 
 /// The program that the embedded image is made of.
 const SELF: &str = "/proc/self/exe";
+/// Credentials for the registry, as base64url JSON.
+const AUTH_HEADER: &str = "x-registry-auth";
+/// Where administrators put the certificates of their own registries.
+const CERTIFICATES: [&str; 2] = ["/etc/docker/certs.d", "/etc/berth/certs.d"];
 
 pub async fn create(State(engine): State<Arc<Engine>>, query: Query, request: Request) -> Answer {
     if let Some(name) = query.get("fromImage") {
-        return pull(&engine, name, query.get("tag").unwrap_or_default()).await;
+        return pull(&engine, name, &query, request.headers()).await;
     }
     match query.required("fromSrc")? {
         "-" => {}
@@ -31,12 +42,34 @@ pub async fn create(State(engine): State<Arc<Engine>>, query: Query, request: Re
     progress::run(|lines| async move { images.import(wanted, archive, Some(lines)).await }).await
 }
 
-async fn pull(engine: &Engine, name: &str, tag: &str) -> Answer {
-    let whole = if tag.is_empty() { name.to_owned() } else { format!("{name}:{tag}") };
-    let reference = Reference::parse(&whole).map_err(|error| Error::Invalid(error.to_string()))?;
-    if reference.familiar() != HELLO && format!("{}:latest", reference.familiar()) != HELLO {
-        return Err(Error::NotBuilt("image pull").into());
+async fn pull(engine: &Engine, name: &str, query: &Query, headers: &HeaderMap) -> Answer {
+    let whole = match query.get("tag") {
+        None => name.to_owned(),
+        Some(digest) if digest.contains(':') => format!("{name}@{digest}"),
+        Some(tag) => format!("{name}:{tag}"),
+    };
+    let reference = Reference::parse(&whole).map_err(|error| Error::Invalid(error.to_string()))?.with_default_tag();
+    if reference.familiar() == HELLO {
+        return hello(engine).await;
     }
+    let platform = query.get("platform").map(Platform::parse).transpose();
+    let header = headers.get(AUTH_HEADER).map(|value| value.to_str().unwrap_or("?")).unwrap_or_default();
+    let settings = engine.settings();
+    let wanted = PullRequest {
+        reference,
+        platform: platform.map_err(|error| Error::Invalid(error.to_string()))?,
+        credentials: Credentials::from_header(header)?,
+        policy: Policy {
+            mirrors: settings.registry_mirrors.clone(),
+            insecure: settings.insecure_registries.clone(),
+            certificates: CERTIFICATES.iter().map(PathBuf::from).collect(),
+        },
+    };
+    let images = engine.images.clone();
+    progress::run(|lines| async move { images.pull(wanted, Some(lines)).await }).await
+}
+
+async fn hello(engine: &Engine) -> Answer {
     let images = engine.images.clone();
     progress::run(|lines| async move {
         let id = images.ensure_hello(Path::new(SELF)).await?;
