@@ -253,6 +253,13 @@ impl Engine {
         command::run(command, b"")
     }
 
+    /// A program in the engine's network namespace, ready for its arguments: for servers that engine speaks to.
+    pub fn neighbour(&self, program: &str) -> Command {
+        let mut command = self.inside(&["net"]);
+        command.arg(program);
+        command
+    }
+
     /// `nsenter` into the engine's namespaces, ready for a program and its arguments.
     fn inside(&self, namespaces: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
