@@ -42,8 +42,8 @@ pub struct Rootfs {
     pub volatile: bool,
 }
 
-/// Where overlay notes, below its work directory, that the last mount was volatile; it then refuses the next one.
-const VOLATILE_MARK: &str = "work/incompat/volatile";
+/// Where overlay notes, below its work directory, that a mount was volatile; it then refuses every later one.
+const VOLATILE_MARK: &str = "work/incompat";
 
 /// Mounts that were needed to make another one.
 #[derive(Debug, Default)]
@@ -63,7 +63,7 @@ impl Rootfs {
         if let [only] = self.directories().as_slice() {
             return self.single(only, user_namespace);
         }
-        if self.volatile && !self.read_only {
+        if !self.read_only {
             self.forget_volatile()?;
         }
         // A detached clone falls apart when its own descriptor is closed, whatever is open below it.
@@ -161,7 +161,7 @@ impl Rootfs {
     }
 
     /// Takes away what overlay keeps to refuse another mount after a volatile one: it means a crash of the machine, but
-    /// comes from an earlier run of the container, too.
+    /// comes from an earlier run of the container, too. Only roots that nobody counts on are ever mounted so.
     fn forget_volatile(&self) -> Result<()> {
         let mark = self.work.join(VOLATILE_MARK);
         match std::fs::remove_dir_all(&mark) {
