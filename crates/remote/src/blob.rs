@@ -62,7 +62,7 @@ impl Repository {
             Ok(Err(berth_content::Error::Mismatch { expected, found })) => {
                 Err(Error::WrongBlob { digest: expected, registry: way.endpoint.origin.to_string(), found })
             }
-            Ok(outcome) => Ok(drop(outcome?)),
+            Ok(outcome) => outcome.map(drop).map_err(Error::from),
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
     }
