@@ -19,6 +19,7 @@ pub mod leftover;
 pub mod operations;
 pub mod skip;
 pub mod wait;
+pub mod workload;
 
 pub use command::Output;
 pub use engine::{Engine, Kind};

@@ -126,7 +126,7 @@ fn commit_makes_an_image_that_runs() {
     let engine = Engine::start();
     let id = engine.run("it", &["sh", "-c", "echo made > /made; rm /etc/group"], json!({}));
     engine.wait(&id);
-    let changes = berth_blackbox::engine::escape("CMD [\"cat\", \"/made\"]");
+    let changes = berth_blackbox::workload::escape("CMD [\"cat\", \"/made\"]");
     let path = format!("/commit?container=it&repo=made&tag=v1&comment=why&author=me&changes={changes}");
     let image = engine.http().post_json(&path, &json!({"Env": ["ADDED=1"]})).expect(201).json();
     assert!(image["Id"].as_str().is_some_and(|id| id.starts_with("sha256:")), "{image}");

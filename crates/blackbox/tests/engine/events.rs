@@ -1,6 +1,6 @@
 //! The stream of events.
 
-use berth_blackbox::engine::escape;
+use berth_blackbox::workload::escape;
 use berth_blackbox::{Engine, Http};
 use serde_json::{Value, json};
 

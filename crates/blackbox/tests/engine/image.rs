@@ -2,7 +2,7 @@
 
 use berth_blackbox::Engine;
 use berth_blackbox::busybox::files;
-use berth_blackbox::engine::escape;
+use berth_blackbox::workload::escape;
 use serde_json::json;
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use berth_blackbox::engine::escape;
+use berth_blackbox::workload::escape;
 use berth_blackbox::{Engine, eventually};
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! Volumes, bind mounts, tmpfs mounts.
 
 use berth_blackbox::Engine;
-use berth_blackbox::engine::escape;
+use berth_blackbox::workload::escape;
 use serde_json::json;
 
 #[test]
