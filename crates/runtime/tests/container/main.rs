@@ -15,11 +15,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 type Test = (&'static str, fn());
 
 fn main() {
-    let filters: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    if let Err(why) = sandbox::usable() {
-        println!("skipped: {why}");
-        return;
-    }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let filters: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-') && *word != "terse").collect();
+    let wanted = |name: &str| {
+        filters.is_empty()
+            || filters.iter().any(|filter| if given("--exact") { name == *filter } else { name.contains(*filter) })
+    };
     let all: Vec<Test> = [
         test_process::TESTS,
         test_namespace::TESTS,
@@ -29,21 +31,29 @@ fn main() {
         test_speed::TESTS,
     ]
     .concat();
+    let chosen: Vec<Test> = all.into_iter().filter(|(name, _)| wanted(name) && !given("--ignored")).collect();
+    if given("--list") {
+        chosen.iter().for_each(|(name, _)| println!("{name}: test"));
+        return;
+    }
+    run(&chosen);
+}
+
+fn run(tests: &[Test]) {
+    if let Err(why) = sandbox::usable() {
+        println!("skipped: {why}");
+        return;
+    }
     let mut failed = Vec::new();
-    let mut run = 0;
-    for (name, test) in all {
-        if !filters.is_empty() && !filters.iter().any(|filter| name.contains(filter.as_str())) {
-            continue;
-        }
-        run += 1;
+    for (name, test) in tests {
         let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
         println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
         if !passed {
-            failed.push(name);
+            failed.push(*name);
         }
     }
     sandbox::remove_cgroup_parent();
-    println!("\ntest result: {} passed; {} failed", run - failed.len(), failed.len());
+    println!("\ntest result: {} passed; {} failed", tests.len() - failed.len(), failed.len());
     if !failed.is_empty() {
         println!("failures: {}", failed.join(", "));
         std::process::exit(1);
