@@ -22,7 +22,7 @@ impl Client {
     /// GET /system/df as the daemon wrote it.
     #[allow(clippy::missing_errors_doc)]
     pub async fn disk_usage(&self) -> Result<Value> {
-        self.json(Request::get("/system/df")).await
+        self.json(Request::get("/system/df?verbose=1")).await
     }
 
     /// GET /events; points are Unix seconds with fraction, or empty.

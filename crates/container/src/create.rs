@@ -115,6 +115,10 @@ impl Containers {
             return Err(Error::Invalid(format!("unknown or invalid runtime name: {runtime}")));
         }
         let mut warnings = Vec::new();
+        let published = record.host.port_bindings.as_ref().is_some_and(|ports| !ports.is_empty());
+        if published && record.host.network_mode.as_deref() == Some("host") {
+            warnings.push("Published ports are discarded when using host network mode".to_owned());
+        }
         self.shared.discard_missing_controllers(&mut record.host, &mut warnings);
         Ok(warnings)
     }

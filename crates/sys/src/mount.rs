@@ -159,7 +159,10 @@ impl NewFilesystem {
             if !text.is_empty() {
                 text.push('\n');
             }
-            text.push_str(String::from_utf8_lossy(&buffer[..read]).trim_end());
+            let line = String::from_utf8_lossy(&buffer[..read]);
+            // The kernel puts the level before it: `e ` error, `w ` warning, `i ` information.
+            let line = ["e ", "w ", "i "].iter().find_map(|level| line.strip_prefix(level)).unwrap_or(&line);
+            text.push_str(line.trim_end());
         }
         text
     }

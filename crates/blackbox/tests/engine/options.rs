@@ -119,3 +119,39 @@ fn a_memory_limit_above_the_swap_limit_says_what_to_do() {
     let answer = engine.http().post_json(&format!("/containers/{id}/update"), &json!({"Memory": 64 << 20}));
     assert!(answer.message().contains("update the memoryswap at the same time"), "{}", answer.message());
 }
+
+#[test]
+fn ports_of_a_host_network_are_discarded_with_a_word() {
+    let engine = Engine::start();
+    let host = json!({"NetworkMode": "host", "PortBindings": {"80/tcp": [{"HostPort": "8080"}]}});
+    let body = json!({"Image": "busybox", "Cmd": ["true"], "HostConfig": host});
+    let answer = engine.http().post_json("/containers/create", &body).expect(201).json();
+    let warning = answer["Warnings"][0].as_str().unwrap_or_default();
+    assert_eq!(warning, "Published ports are discarded when using host network mode");
+}
+
+#[test]
+fn a_container_that_goes_with_its_exit_may_be_restarted_and_filled_before() {
+    let engine = Engine::start();
+    let settings = json!({"HostConfig": {"AutoRemove": true, "Binds": ["filled:/etc"]}});
+    let id = engine.run("", &["sh", "-c", "echo run >> /log; sleep 60"], settings);
+    engine.http().post(&format!("/containers/{id}/restart?t=0")).expect(204);
+    berth_blackbox::eventually("the second run", 10, || {
+        let log = engine.cli(&["exec", &id, "cat", "/log"]);
+        (log.text() == "run\nrun\n").then_some(())
+    });
+    engine.http().delete(&format!("/containers/{id}?force=1")).expect(204);
+    engine.http().delete("/volumes/filled").expect(204);
+}
+
+#[test]
+fn both_clients_count_the_same_use_of_the_disk() {
+    let engine = Engine::start();
+    engine.create("", &["true"], json!({"HostConfig": {"Binds": ["one:/v"]}}));
+    let format = ["system", "df", "--format", "{{.Type}} {{.TotalCount}}"];
+    let wanted = "Images 1\nContainers 1\nLocal Volumes 1\nBuild Cache 0";
+    assert_eq!(engine.cli(&format).ok(), wanted);
+    if !engine.is_docker() {
+        assert_eq!(engine.berth(&format).ok(), wanted);
+    }
+}

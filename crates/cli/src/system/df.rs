@@ -59,8 +59,12 @@ async fn df(call: Call) -> Outcome {
 }
 
 impl Usage {
+    /// Reads the lists of API 1.51 and earlier, or the items of the sums that 1.52 puts in their place.
     fn read(json: &Value) -> Self {
-        let array = |key: &str| json[key].as_array().cloned().unwrap_or_default();
+        let array = |key: &str, sum: &str| {
+            let list = json[key].as_array().or_else(|| json[sum]["Items"].as_array());
+            list.cloned().unwrap_or_default()
+        };
         let volume = |volume: &Value| Volume {
             name: volume["Name"].as_str().unwrap_or("").to_owned(),
             links: volume["UsageData"]["RefCount"].as_i64().unwrap_or(0),
@@ -72,11 +76,14 @@ impl Usage {
             shared: cache["Shared"].as_bool().unwrap_or(false),
         };
         Self {
-            layers_bytes: json["LayersSize"].as_i64().unwrap_or(0),
-            images: array("Images").into_iter().filter_map(|v| serde_json::from_value(v).ok()).collect(),
-            containers: array("Containers").into_iter().filter_map(|v| serde_json::from_value(v).ok()).collect(),
-            volumes: array("Volumes").iter().map(volume).collect(),
-            cache: array("BuildCache").iter().map(cache).collect(),
+            layers_bytes: json["LayersSize"].as_i64().or_else(|| json["ImageUsage"]["TotalSize"].as_i64()).unwrap_or(0),
+            images: array("Images", "ImageUsage").into_iter().filter_map(|v| serde_json::from_value(v).ok()).collect(),
+            containers: array("Containers", "ContainerUsage")
+                .into_iter()
+                .filter_map(|v| serde_json::from_value(v).ok())
+                .collect(),
+            volumes: array("Volumes", "VolumeUsage").iter().map(volume).collect(),
+            cache: array("BuildCache", "BuildCacheUsage").iter().map(cache).collect(),
         }
     }
 
