@@ -27,25 +27,35 @@ fn main() -> ExitCode {
     {
         return berth_supervisor::process::main(Path::new(bundle));
     }
+    let chosen = chosen(&arguments[1..]);
+    if arguments.iter().any(|argument| argument == "--list") {
+        chosen.iter().for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
     if let Err(why) = able() {
         println!("skipped: {why}");
         return ExitCode::SUCCESS;
     }
-    let wanted = arguments.get(1).filter(|name| !name.to_string_lossy().starts_with('-'));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for (name, test) in TESTS {
-        if wanted.is_none_or(|wanted| name.contains(wanted.to_string_lossy().as_ref())) {
-            let began = Instant::now();
-            runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), test()).await }).unwrap_or_else(
-                |_| {
-                    panic!("{name} takes too long");
-                },
-            );
-            println!("test {name} ... ok ({:.0?})", began.elapsed());
-        }
+    for (name, test) in chosen {
+        let began = Instant::now();
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), test()).await }).unwrap_or_else(|_| {
+            panic!("{name} takes too long");
+        });
+        println!("test {name} ... ok ({:.0?})", began.elapsed());
     }
     remove_parent_cgroups();
     ExitCode::SUCCESS
+}
+
+/// The tests that the runner asks for: by part of a name, or by whole names with `--exact`; none of them is ignored.
+fn chosen(arguments: &[std::ffi::OsString]) -> Vec<&'static (&'static str, Test)> {
+    let words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let given = |flag: &str| words.iter().any(|word| word == flag);
+    let names: Vec<&String> = words.iter().filter(|word| !word.starts_with('-') && *word != "terse").collect();
+    let fits = |test: &str, name: &str| if given("--exact") { test == name } else { test.contains(name) };
+    let wanted = |test: &str| names.is_empty() || names.iter().any(|name| fits(test, name));
+    TESTS.iter().filter(|(name, _)| wanted(name) && !given("--ignored")).collect()
 }
 
 /// Containers remove their own cgroups; the parent they share is this test's to remove.
