@@ -140,7 +140,7 @@ async fn bad_input_is_named() {
         ("POST", "/images/x/tag", "", 400, "repo"),
         ("GET", "/images/get", "", 400, "names"),
         ("POST", "/images/create", "", 400, "fromSrc"),
-        ("POST", "/images/create?fromImage=debian", "", 501, "image pull is not built yet"),
+        ("POST", "/images/create?fromImage=UPPER", "", 400, "must be lowercase"),
         ("POST", "/images/load", "this is no archive", 400, ""),
         ("POST", "/volumes/create", r#"{"Name":"a/b"}"#, 400, "a/b"),
         ("POST", "/volumes/create", r#"{"Name":"ok","Driver":"nfs"}"#, 404, "nfs"),

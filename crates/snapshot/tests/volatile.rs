@@ -12,7 +12,7 @@ fn a_volatile_root_is_mounted_again_with_what_was_written() {
     store.create("c", Some(&chain_id(1))).expect("create");
     let rootfs = Rootfs { volatile: true, ..store.rootfs("c").expect("rootfs") };
     match rootfs.mount(None) {
-        Ok(mount) => drop(rustix::fs::mkdirat(&mount, "kept", rustix::fs::Mode::RWXU).expect("write")),
+        Ok(mount) => rustix::fs::mkdirat(&mount, "kept", rustix::fs::Mode::RWXU).expect("write"),
         Err(error) => return eprintln!("skipped: no right to mount: {error}"),
     }
     let again = rootfs.mount(None).expect("mount again");

@@ -130,7 +130,9 @@ fn ports_that_are_held_are_refused_by_name() {
         let listener = TcpListener::bind("0.0.0.0:7000").unwrap();
         let busy = [publish(80, Protocol::Tcp, None, Some(7000))];
         let error = host.networks.attach(two.request(&busy)).await.unwrap_err();
-        assert!(matches!(error, Error::PortInUse { port: 7000, .. }), "{error}");
+        let Error::Publish { source, .. } = &error else { panic!("{error}") };
+        assert!(matches!(**source, Error::PortInUse { port: 7000, .. }), "{error}");
+        assert!(error.to_string().contains("0.0.0.0:7000/tcp"), "{error}");
         drop(listener);
         assert_eq!(links(), before, "nothing half-made is left");
         assert!(host.networks.endpoints(&two.id).is_empty());
