@@ -7,10 +7,10 @@ use super::Fault;
 /// From the ground up. A crate may depend on crates of lower layers.
 const LAYERS: &[&[&str]] = &[
     &["kit", "spec", "sys"],
-    &["record", "archive", "content", "snapshot", "log", "remote"],
-    &["runtime", "supervisor"],
-    &["event", "image", "network", "volume", "container"],
-    &["api", "client", "cli"],
+    &["record", "archive", "content", "erofs", "snapshot", "log", "remote", "dns", "dockerfile"],
+    &["runtime", "vmm", "vm", "supervisor"],
+    &["event", "image", "network", "volume", "container", "build", "machine"],
+    &["api", "client", "cli", "registry"],
     &["berth"],
 ];
 
@@ -19,11 +19,15 @@ const SIDEWAYS: &[(&str, &[&str])] = &[
     ("spec", &["kit"]),
     ("sys", &["kit"]),
     ("remote", &["content"]),
-    ("supervisor", &["runtime"]),
+    ("snapshot", &["erofs"]),
+    ("vm", &["runtime", "vmm"]),
+    ("supervisor", &["runtime", "vm"]),
     ("image", &["event"]),
     ("network", &["event"]),
     ("volume", &["event"]),
     ("container", &["event", "image", "network", "volume"]),
+    ("build", &["event", "image", "network"]),
+    ("machine", &["event", "image", "network"]),
     ("cli", &["client"]),
 ];
 
@@ -32,7 +36,7 @@ const NARROW: &[(&str, &[&str])] =
     &[("client", &["kit", "spec"]), ("cli", &["client", "kit", "spec"]), ("blackbox", &[]), ("bench", &["blackbox"])];
 
 /// Synchronous crates: tokio is no dependency of theirs, not even in tests.
-const SYNCHRONOUS: &[&str] = &["kit", "spec", "sys", "record", "archive", "content", "snapshot", "log", "runtime"];
+const SYNCHRONOUS: &[&str] = &["kit", "spec", "sys", "record", "archive", "content", "erofs", "snapshot", "log", "dockerfile", "runtime", "vmm", "vm"];
 
 pub fn check(path: &str, manifest: &str) -> Vec<Fault> {
     let mut faults = Vec::new();

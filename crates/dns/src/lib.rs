@@ -1,0 +1,1 @@
+//! The resolver that containers of a network ask: names, aliases and reverse, forwarded upstream otherwise.

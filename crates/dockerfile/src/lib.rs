@@ -1,0 +1,1 @@
+//! The Dockerfile language: parsed, expanded and checked, and the patterns of .dockerignore.

@@ -1,0 +1,1 @@
+//! EROFS images: written from a tree, byte for byte the same for the same tree.

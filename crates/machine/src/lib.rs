@@ -1,0 +1,1 @@
+//! Machines of their own: definitions, disks, snapshots and their life.

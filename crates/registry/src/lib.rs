@@ -1,0 +1,1 @@
+//! The OCI distribution server and pull-through mirror.

@@ -1,0 +1,1 @@
+//! The machine monitor: a KVM guest with virtio devices, in a jail.
