@@ -36,7 +36,21 @@ const NARROW: &[(&str, &[&str])] =
     &[("client", &["kit", "spec"]), ("cli", &["client", "kit", "spec"]), ("blackbox", &[]), ("bench", &["blackbox"])];
 
 /// Synchronous crates: tokio is no dependency of theirs, not even in tests.
-const SYNCHRONOUS: &[&str] = &["kit", "spec", "sys", "record", "archive", "content", "erofs", "snapshot", "log", "dockerfile", "runtime", "vmm", "vm"];
+const SYNCHRONOUS: &[&str] = &[
+    "kit",
+    "spec",
+    "sys",
+    "record",
+    "archive",
+    "content",
+    "erofs",
+    "snapshot",
+    "log",
+    "dockerfile",
+    "runtime",
+    "vmm",
+    "vm",
+];
 
 pub fn check(path: &str, manifest: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
