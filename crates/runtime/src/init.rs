@@ -78,7 +78,8 @@ fn start(
     plan.process.confine(&ready.identity)?;
     if plan.init {
         process::set_dumpable(false).map_err(|errno| Failure::kernel("init", "cannot become undumpable", errno))?;
-        reaper::split(matches!(stdio, Stdio::Terminal { .. }))?;
+        let arguments = plan.process.process.args().as_deref().unwrap_or_default();
+        reaper::split(matches!(stdio, Stdio::Terminal { .. }), arguments)?;
     }
     Err(plan.process.execute(&ready.identity))
 }

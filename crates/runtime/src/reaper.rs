@@ -5,8 +5,8 @@ use berth_sys::{Errno, process};
 
 use crate::error::Failure;
 
-/// Splits into process 1, which never returns, and the program's process, which does.
-pub(crate) fn split(has_terminal: bool) -> Result<(), Failure> {
+/// Splits into process 1, which never returns, and the program's process, which does. `arguments` are the program's.
+pub(crate) fn split(has_terminal: bool, arguments: &[String]) -> Result<(), Failure> {
     let fail = |errno| Failure::kernel("init", "cannot start the container's init", errno);
     process::block_signals().map_err(fail)?;
     // SAFETY: the init of a container has one thread; process 1 ends by exit, the program's process by execve or exit.
@@ -15,8 +15,14 @@ pub(crate) fn split(has_terminal: bool) -> Result<(), Failure> {
             own_group(has_terminal).map_err(fail)?;
             Ok(())
         }
-        program => watch(program),
+        program => watch(program, &command_line(arguments)),
     }
+}
+
+/// What process 1 calls itself, in Docker's manner: the init, then what it runs.
+fn command_line(arguments: &[String]) -> Vec<u8> {
+    let words = ["/sbin/berth-init", "--"].into_iter().chain(arguments.iter().map(String::as_str));
+    words.flat_map(|word| word.bytes().chain([0])).collect()
 }
 
 /// Puts the program into a process group of its own, in the foreground of its terminal.
@@ -30,9 +36,11 @@ fn own_group(has_terminal: bool) -> berth_sys::Result<()> {
 
 /// Until the program ends: hand on what comes, collect what ends. The program's end is this process's end, and with it
 /// the kernel ends all others.
-fn watch(program: i32) -> ! {
+fn watch(program: i32, command_line: &[u8]) -> ! {
     // Names and descriptors of the engine must not stay with a process that lives as long as the container.
     let _ = process::set_name(c"berth-init");
+    // Without /proc in the container the old one stays.
+    let _ = process::set_command_line(command_line);
     // SAFETY: process 1 uses no descriptor from here on; the values that own them are never dropped, as it only exits.
     let _ = unsafe { berth_sys::descriptor::close_between(3, u32::MAX) };
     loop {

@@ -38,7 +38,7 @@ pub async fn spawn(bundle: &Path, program: &Path) -> Result<Spawned> {
     let (ours, theirs) = StdStream::pair().map_err(fail)?;
     ours.set_nonblocking(true).map_err(fail)?;
     let mut command = Command::new(program);
-    command.arg("supervise").arg(bundle).env_clear();
+    command.arg0("berth").arg("supervise").arg(bundle).env_clear();
     command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
     let mut supervisor = command.spawn().map_err(fail)?;
     // The command holds a copy of the other end, which would hide the end of a supervisor that dies.

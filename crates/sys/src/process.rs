@@ -41,6 +41,32 @@ pub fn set_name(name: &CStr) -> Result<()> {
     control(libc::PR_SET_NAME, name.as_ptr() as libc::c_ulong)
 }
 
+/// What `ps` and `/proc/<pid>/cmdline` show of the caller from here on: `line` with a zero byte after each argument, cut
+/// to the room that the first arguments of the program took (proc_pid_stat(5), fields 48 and 49).
+pub fn set_command_line(line: &[u8]) -> std::io::Result<()> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let (start, end) = argument_area(&stat).ok_or(std::io::ErrorKind::InvalidData)?;
+    let room = end.saturating_sub(start);
+    let kept = line.len().min(room.saturating_sub(1));
+    // SAFETY: the kernel says that these bytes of the stack hold the program's arguments; nothing in this program keeps
+    // a reference to them, as the standard library copies arguments out when it is asked for them.
+    unsafe {
+        let area = std::ptr::with_exposed_provenance_mut::<u8>(start);
+        std::ptr::write_bytes(area, 0, room);
+        std::ptr::copy_nonoverlapping(line.as_ptr(), area, kept);
+    }
+    Ok(())
+}
+
+/// Addresses of the first byte of the arguments and of the one behind the last.
+fn argument_area(stat: &str) -> Option<(usize, usize)> {
+    // The name, in brackets, may hold anything; field 3 follows its last bracket.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(48 - 3);
+    let start = fields.next()?.parse().ok()?;
+    let end = fields.next()?.parse().ok()?;
+    (start != 0 && end > start).then_some((start, end))
+}
+
 /// Sets the supplementary groups, then all group ids, then all user ids, of the (single-threaded) caller.
 /// Raw calls: the C library's own would signal other threads.
 pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The nouns, put together and brought back to where they were.
 
 use std::{
+    os::fd::IntoRawFd as _,
     path::PathBuf,
     sync::{Arc, RwLock},
     time::Duration,
@@ -17,8 +18,22 @@ use berth_volume::Volumes;
 
 use super::{configuration::Configuration, facts, listen::Listeners};
 
-/// The program that supervisors are started from: this one, even after its file was replaced by a newer one.
+/// This program, even after its file was replaced by a newer one.
 const SELF: &str = "/proc/self/exe";
+
+/// The program that supervisors are started from: this one, seen through a read-only mount of its own, so that no
+/// container which reaches the engine's program by `/proc/<pid>/exe` can write to it.
+fn program() -> PathBuf {
+    match berth_sys::exe::exe_readonly() {
+        // Kept for as long as the daemon lives; a child that is started from it finds it under the same number.
+        Ok(descriptor) => PathBuf::from(format!("/proc/self/fd/{}", descriptor.into_raw_fd())),
+        Err(error) => {
+            let reason = "containers without a user namespace could overwrite it";
+            tracing::warn!(%error, "cannot show supervisors a read-only view of the program; {reason}");
+            PathBuf::from(SELF)
+        }
+    }
+}
 
 /// Opens all stores and nouns and finds the containers of an earlier daemon.
 ///
@@ -83,7 +98,7 @@ fn container_config(configuration: &Configuration) -> berth_container::Config {
     berth_container::Config {
         data_root: configuration.data_root.clone(),
         runtime_root: configuration.exec_root.clone(),
-        exe: PathBuf::from(SELF),
+        exe: program(),
         log: berth_container::LogDefault {
             driver: configuration.log_driver.clone(),
             options: configuration.log_options(),

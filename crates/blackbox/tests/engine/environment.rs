@@ -102,10 +102,12 @@ fn ulimits_and_sysctls_arrive() {
 #[test]
 fn init_reaps_and_passes_signals_on() {
     let engine = Engine::start();
-    let script = "(sleep 0.1 &) ; sleep 0.5; ps | grep -c '\\[sleep\\]'; cat /proc/1/comm";
+    let script =
+        "(sleep 0.1 &) ; sleep 0.5; ps | grep -c '\\[sleep\\]'; cat /proc/1/comm; tr '\\0' ' ' </proc/1/cmdline";
     let (_, text) = engine.run_to_end(&["sh", "-c", script], json!({"HostConfig": {"Init": true}}));
     assert!(text.starts_with('0'), "no zombie is left: {text}");
     assert!(!text.contains("sh\n"), "PID 1 is the init: {text}");
+    assert!(text.contains("-init -- sh -c "), "and says what it runs: {text}");
     let id = engine.run("", &["sleep", "60"], json!({"HostConfig": {"Init": true}}));
     engine.http().post(&format!("/containers/{id}/kill?signal=TERM")).expect(204);
     assert_eq!(engine.wait(&id), 143);

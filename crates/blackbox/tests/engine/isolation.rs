@@ -47,6 +47,23 @@ fn privileged_lifts_the_masks() {
 }
 
 #[test]
+fn the_engines_program_cannot_be_overwritten_from_a_container() {
+    let engine = Engine::start();
+    if engine.is_docker() {
+        berth_blackbox::skip!("dockerd's containers have other processes above them");
+    }
+    let id = engine.run("", &["sleep", "100"], json!({"HostConfig": {"UsernsMode": "host"}}));
+    let pid = engine.inspect(&id)["State"]["Pid"].as_i64().expect("a pid");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).expect("its supervisor").to_owned();
+    let host = json!({"HostConfig": {"UsernsMode": "host", "PidMode": "host", "Privileged": true}});
+    let script = format!("echo overwritten > /proc/{parent}/exe");
+    let (code, text) = engine.run_to_end(&["sh", "-c", &script], host);
+    assert_ne!(code, 0);
+    assert!(text.contains("Read-only file system"), "{text}");
+}
+
+#[test]
 fn no_new_privileges_is_set_on_request() {
     let engine = Engine::start();
     let line = ["grep", "NoNewPrivs", "/proc/self/status"];

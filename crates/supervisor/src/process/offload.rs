@@ -14,7 +14,7 @@ use std::{
     io::{self, Read},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::ffi::OsStrExt,
+        unix::{ffi::OsStrExt, process::CommandExt},
     },
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
@@ -57,7 +57,7 @@ impl Offload {
         let mut command = Command::new(program);
         let mut argument = OsString::from(ARGUMENT);
         argument.push(bundle);
-        command.arg("supervise").arg(argument).env_clear();
+        command.arg0("berth").arg("supervise").arg(argument).env_clear();
         let mut writer =
             command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(fail)?;
         let pipe = writer.stdin.take().map(OwnedFd::from);
