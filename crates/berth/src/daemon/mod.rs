@@ -20,6 +20,7 @@ mod option;
 mod options;
 mod parse;
 mod place;
+mod rest;
 mod serve;
 mod systemd;
 mod tls;

@@ -15,6 +15,7 @@ use super::{
     assemble,
     configuration::Configuration,
     listen::{Listener, Listeners},
+    rest::Activity,
     systemd, trace,
     value::Values,
 };
@@ -41,8 +42,11 @@ pub fn start(engine: &Arc<Engine>, listeners: Listeners) -> Stop {
         paths: listeners.paths,
     };
     let api = Api::new(engine.clone());
+    let activity = Activity::default();
+    tokio::spawn(activity.clone().rest());
     for socket in listeners.sockets {
-        let door = Door { api: api.clone(), serving: stop.serving.clone(), tasks: stop.tasks.clone() };
+        let (serving, tasks, activity) = (stop.serving.clone(), stop.tasks.clone(), activity.clone());
+        let door = Door { api: api.clone(), serving, tasks, activity };
         let accepting = stop.accepting.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -80,6 +84,7 @@ struct Door {
     api: Api,
     serving: CancellationToken,
     tasks: TaskTracker,
+    activity: Activity,
 }
 
 impl Door {
@@ -104,6 +109,7 @@ impl Door {
         loop {
             match listener.accept().await {
                 Ok((socket, _)) => {
+                    self.activity.note();
                     self.tasks.spawn(serve::connection(socket, self.api.clone(), self.serving.clone()));
                 }
                 Err(error) => pause(&error).await,
@@ -120,6 +126,7 @@ impl Door {
                     continue;
                 }
             };
+            self.activity.note();
             let _ = socket.set_nodelay(true);
             let (api, serving) = (self.api.clone(), self.serving.clone());
             let Some(acceptor) = acceptor.clone() else {
