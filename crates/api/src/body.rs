@@ -93,11 +93,28 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        let reason = error.inner();
-        Error::Json(if matches!(path.as_str(), "." | "?") { reason.to_string() } else { format!("{path}: {reason}") })
+        let reason = error.inner().to_string();
+        match choice(&path, &reason) {
+            Some(text) => Error::Invalid(text),
+            None if matches!(path.as_str(), "." | "?") => Error::Json(reason),
+            None => Error::Json(format!("{path}: {reason}")),
+        }
     })?;
     json.end().map_err(|_| Error::Json("unexpected content after JSON".to_owned()))?;
     Ok(value)
+}
+
+/// Docker's own words for fields that take one of a few words.
+fn choice(path: &str, reason: &str) -> Option<String> {
+    let word = reason.strip_prefix("unknown variant `")?.split_once('`')?.0;
+    if path.ends_with("RestartPolicy.Name") {
+        let known = "use one of 'no', 'always', 'on-failure', or 'unless-stopped'";
+        return Some(format!("invalid restart policy: unknown policy '{word}'; {known}"));
+    }
+    if path.contains("Mounts[") && path.ends_with("].Type") {
+        return Some(format!("invalid mount config for type \"{word}\": mount type unknown"));
+    }
+    None
 }
 
 /// The body as a stream of bytes without a limit.
@@ -143,6 +160,8 @@ async fn drain(mut body: BodyDataStream) {
 
 #[cfg(test)]
 mod tests {
+    use berth_spec::model;
+
     use super::*;
 
     #[test]
@@ -153,5 +172,10 @@ mod tests {
         let error = decode::<serde_json::Value>(b"{} {}").unwrap_err().to_string();
         assert_eq!(error, "invalid JSON: unexpected content after JSON");
         assert!(decode::<serde_json::Value>(b"").is_err());
+        let decode = |text: &[u8]| decode::<model::HostConfig>(text).unwrap_err().to_string();
+        let error = decode(br#"{"RestartPolicy":{"Name":"sometimes"}}"#);
+        assert!(error.starts_with("invalid restart policy: unknown policy 'sometimes'; use one of"), "{error}");
+        let error = decode(br#"{"Mounts":[{"Type":"cloud"}]}"#);
+        assert_eq!(error, "invalid mount config for type \"cloud\": mount type unknown");
     }
 }

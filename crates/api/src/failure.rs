@@ -70,6 +70,24 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
+    without_numbers(text)
+}
+
+/// Without the standard library's ` (os error 2)`: the words before it say as much.
+fn without_numbers(mut text: String) -> String {
+    const OPENING: &str = " (os error ";
+    let mut from = 0;
+    while let Some(at) = text[from..].find(OPENING).map(|at| from + at) {
+        let rest = &text[at + OPENING.len()..];
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        if digits > 0 && rest[digits..].starts_with(')') {
+            text.replace_range(at..at + OPENING.len() + digits + 1, "");
+        }
+        from = text.len().min(at + 1);
+        while !text.is_char_boundary(from) {
+            from += 1;
+        }
+    }
     text
 }
 
@@ -83,5 +101,17 @@ mod tests {
         let error = crate::Error::Socket { act: "bind", address: "x".into(), source: io };
         assert_eq!(chain(&error), "cannot bind x: disk on fire");
         assert_eq!(Failure::from(error).status, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[test]
+    fn the_kernels_numbers_are_left_out() {
+        let error = crate::Error::Socket {
+            act: "bind",
+            address: "x (os error )".into(),
+            source: std::io::Error::from_raw_os_error(2),
+        };
+        assert_eq!(chain(&error), "cannot bind x (os error ): No such file or directory");
+        assert_eq!(without_numbers("a (os error 1): b (os error 22) ü".to_owned()), "a: b ü");
+        assert_eq!(without_numbers("(os error 5) (os error 5".to_owned()), "(os error 5) (os error 5");
     }
 }

@@ -54,6 +54,16 @@ impl<'a> Matcher<'a> {
                 return Err(Error::Invalid(format!("invalid filter 'health={health}'")));
             }
         }
+        for key in ["expose", "publish"] {
+            for port in filters.get(key) {
+                crate::port::parse(port).map_err(|_| Error::Invalid(format!("invalid filter '{key}={port}'")))?;
+            }
+        }
+        for value in filters.get("is-task") {
+            if !["true", "false", "1", "0"].contains(&value.to_ascii_lowercase().as_str()) {
+                return Err(Error::Invalid(format!("invalid filter 'is-task={value}'")));
+            }
+        }
         let created = |key: &str| -> Result<Option<Timestamp>> {
             filters.get(key).first().map(|name| Ok(containers.shared.find(name)?.read().created)).transpose()
         };
@@ -92,7 +102,7 @@ impl<'a> Matcher<'a> {
             && any("network", &|value| networks(record).any(|name| name == value))
             && any("expose", &|value| record.config.exposed_ports.iter().flatten().any(|p| port_fits(p, value)))
             && any("publish", &|value| record.network.ports.keys().any(|p| port_fits(p, value)))
-            && any("is-task", &|value| value == "false" || value == "0")
+            && any("is-task", &|value| value.eq_ignore_ascii_case("false") || value == "0")
             && labels(record, self.filters)
             && self.before.is_none_or(|at| record.created < at)
             && self.since.is_none_or(|at| record.created > at)
