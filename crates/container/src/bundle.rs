@@ -17,8 +17,20 @@ pub fn write(
     dir: &Path,
     console: Option<(u16, u16)>,
 ) -> Result<()> {
-    let config = &containers.shared.config;
     let rootfs = containers.rootfs_of(record)?;
+    write_on(containers, record, spec, dir, console, rootfs)
+}
+
+/// As [`write`], on a root file system of the caller's.
+pub fn write_on(
+    containers: &Containers,
+    record: &Record,
+    spec: Spec,
+    dir: &Path,
+    console: Option<(u16, u16)>,
+    rootfs: berth_snapshot::Rootfs,
+) -> Result<()> {
+    let config = &containers.shared.config;
     let settings = Settings {
         tags: tags(record),
         open_stdin: record.config.open_stdin.unwrap_or(false),

@@ -70,7 +70,7 @@ impl Containers {
     }
 
     /// Fills in what the daemon's configuration decides.
-    fn merge_defaults(&self, record: &mut Record) {
+    pub(crate) fn merge_defaults(&self, record: &mut Record) {
         let config = &self.shared.config;
         let host = &mut record.host;
         let log = host.log_config.get_or_insert_default();

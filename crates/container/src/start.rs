@@ -127,7 +127,7 @@ impl Containers {
         Ok(Handle::connect(&self.shared.config.bundle_dir(id)).await?)
     }
 
-    fn take_ids(&self, namespaces: &Namespaces) -> Result<Option<crate::id_range::IdRange>> {
+    pub(crate) fn take_ids(&self, namespaces: &Namespaces) -> Result<Option<crate::id_range::IdRange>> {
         use oci_spec::Joined;
         match &namespaces.user {
             Joined::Host => Ok(None),
@@ -213,7 +213,7 @@ impl Containers {
     }
 
     /// Gives the init its network, and its files their text.
-    async fn attach_network(&self, record: &Record, namespaces: &Namespaces, pid: u32) -> Result<Attachment> {
+    pub(crate) async fn attach_network(&self, record: &Record, namespaces: &Namespaces, pid: u32) -> Result<Attachment> {
         let attachment = self.attach_endpoints(record, namespaces, pid).await?;
         self.write_identity(record, namespaces, &attachment)?;
         Ok(attachment)
@@ -269,7 +269,7 @@ impl Containers {
 }
 
 /// What users know from Docker when a process cannot be started.
-fn start_error(error: berth_supervisor::Error) -> Error {
+pub(crate) fn start_error(error: berth_supervisor::Error) -> Error {
     match error {
         berth_supervisor::Error::Failed(failure) => {
             let exit_code = if failure.step == "exec" { failure.exit_code() } else { 125 };
