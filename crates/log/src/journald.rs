@@ -200,7 +200,7 @@ mod tests {
         let open = |_: &Path| -> Box<dyn LogDriver> {
             Box::new(Journald::open(&path, &LogConfig::new("journald"), &ContainerTags::default()).unwrap())
         };
-        let subject = crate::contract::Subject { open: &open, observe: &observe, exact: true };
+        let subject = crate::contract::Subject { open: &open, observe: &observe };
         crate::contract::run(&subject, dir.path());
     }
 

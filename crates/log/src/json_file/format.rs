@@ -1,8 +1,9 @@
 //! Bytes of the `json-file` format: `{"log":"…\n","stream":"stdout","attrs":{…},"time":"…"}` and a newline.
 //!
 //! Source: the files Docker writes. `log` ends with `\n` unless the entry is a piece of a longer line; bytes that are no
-//! UTF-8 become U+FFFD, so this format is not exact for binary output (`local` is); `<`, `>`, `&`, U+2028 and U+2029 are
-//! escaped; `time` is RFC 3339 in UTC without trailing zeros.
+//! UTF-8 become U+FFFD there; `<`, `>`, `&`, U+2028 and U+2029 are escaped; `time` is RFC 3339 in UTC without trailing
+//! zeros. Docker loses such bytes; here a line that has any carries all its bytes in base64 under one more key, `raw`,
+//! which other readers of the format pass over.
 
 use std::{
     borrow::Cow,
@@ -11,6 +12,7 @@ use std::{
     os::unix::fs::FileExt,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -56,6 +58,11 @@ pub(crate) fn encode(out: &mut Vec<u8>, entry: &Entry<'_>, attributes: &str, clo
         out.extend_from_slice(b"\"log\":\"");
         escape(out, entry.bytes);
         out.extend_from_slice(if entry.partial { b"\"," } else { b"\\n\"," });
+        if std::str::from_utf8(entry.bytes).is_err() {
+            out.extend_from_slice(b"\"raw\":\"");
+            out.extend_from_slice(STANDARD.encode(entry.bytes).as_bytes());
+            out.extend_from_slice(b"\",");
+        }
     }
     out.extend_from_slice(match entry.stream {
         Stream::Stderr => b"\"stream\":\"stderr\",",
@@ -143,6 +150,8 @@ struct Line<'a> {
     #[serde(borrow, default)]
     log: Cow<'a, str>,
     #[serde(borrow, default)]
+    raw: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
     stream: Cow<'a, str>,
     #[serde(default)]
     time: Option<Timestamp>,
@@ -158,8 +167,15 @@ pub(crate) fn decode(line: &[u8]) -> Option<Raw> {
         "stderr" => Stream::Stderr,
         _ => return None,
     };
-    let bytes = line.log.into_owned().into_bytes();
-    let ended = bytes.last() == Some(&b'\n');
+    let ended = line.log.ends_with('\n');
+    let exact = line.raw.and_then(|raw| STANDARD.decode(raw.as_bytes()).ok());
+    let bytes = match exact {
+        Some(mut bytes) => {
+            bytes.extend(ended.then_some(b'\n'));
+            bytes
+        }
+        None => line.log.into_owned().into_bytes(),
+    };
     Some(Raw { stream, at: line.time?, ended, bytes, attributes: line.attrs.unwrap_or_default() })
 }
 
@@ -206,7 +222,7 @@ mod tests {
                 false,
                 0,
                 "",
-                r#"{"log":"\ufffd\ufffd(\ufffd\ufffdx\n","stream":"stdout","time":"1970-01-01T00:00:00Z"}"#,
+                r#"{"log":"\ufffd\ufffd(\ufffd\ufffdx\n","raw":"/8Mo4oJ4","stream":"stdout","time":"1970-01-01T00:00:00Z"}"#,
             ),
         ] {
             assert_eq!(line(bytes, partial, at_ns, attributes), format!("{expected}\n"));
@@ -219,6 +235,16 @@ mod tests {
         let raw = decode(text.trim_end().as_bytes()).unwrap();
         assert_eq!(raw.bytes, "käse\t<\u{0}>\n".as_bytes());
         assert_eq!((raw.at.as_nanosecond(), raw.ended), (1_234_567_890_123_456_789, true));
+    }
+
+    #[test]
+    fn every_byte_comes_back() {
+        let all: Vec<u8> = (0..=255).collect();
+        for (bytes, partial) in [(&all[..], false), (&all[..], true), (b"\xe2\x82", true), (b"\xff", false)] {
+            let raw = decode(line(bytes, partial, 0, "").trim_end().as_bytes()).unwrap();
+            let expected = [bytes, if partial { b"" } else { b"\n" }].concat();
+            assert_eq!((raw.bytes, raw.ended), (expected, !partial));
+        }
     }
 
     #[test]
@@ -237,6 +263,7 @@ mod tests {
             r#"{"log":1,"stream":"stdout","time":"2026-01-01T00:00:00Z"}"#,
             r#"{"log":"\ud800","stream":"stdout","time":"2026-01-01T00:00:00Z"}"#,
             r#"{"log":"x","stream":"stdout","time":"2026-01-01T00:00:00Z"} trailing"#,
+            r#"{"log":"x","raw":7,"stream":"stdout","time":"2026-01-01T00:00:00Z"}"#,
             &"[".repeat(10_000),
         ] {
             assert!(decode(hostile.as_bytes()).is_none(), "{}", &hostile[..hostile.len().min(80)]);

@@ -1,4 +1,4 @@
-//! `local`: berth's own framed binary files; exact for any bytes, compressed when put aside.
+//! `local`: berth's own framed binary files; compressed when put aside.
 
 pub mod frame;
 
