@@ -3,8 +3,15 @@
 //! With `Upgrade` the answer is 101 and both sides own the raw connection: the client's end of input closes only the
 //! way in, output goes on until the container ends it. Without it the answer is 200, output is the response body, and
 //! the request body is input as far as the client sends one.
+//!
+//! A client whose input ended may still read, or be gone. The kernel tells them apart by a hang-up of the socket, so
+//! that a container which never says a word holds no connection of a client that left.
 
-use std::time::Duration;
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
 
 use axum::{
     body::Body,
@@ -13,11 +20,15 @@ use axum::{
     response::Response,
 };
 use berth_container::{ByteStream, Duplex};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest},
+    net::{TcpStream, UnixStream},
+};
 
 use crate::{body, stream};
 
@@ -62,7 +73,12 @@ impl Hijack {
         let Some(upgrade) = self.upgrade else { return plain(kind, self.body, before, live) };
         tokio::spawn(async move {
             match upgrade.await {
-                Ok(upgraded) => converse(TokioIo::new(upgraded), before, live, self.settle).await,
+                Ok(upgraded) => {
+                    if !self.settle.is_zero() {
+                        tokio::time::sleep(self.settle).await;
+                    }
+                    Client::of(upgraded).converse(before, live).await;
+                }
                 Err(error) => tracing::debug!(%error, "client left before its connection was upgraded"),
             }
         });
@@ -97,49 +113,95 @@ fn plain(kind: HeaderValue, body: Option<Body>, before: Option<ByteStream>, live
     stream::bytes(kind, Box::pin(before.chain(live)))
 }
 
-/// Moves bytes until the container has no more; what the client still sends then is dropped.
-async fn converse(
-    mut client: impl AsyncRead + AsyncWrite + Unpin,
-    before: Option<ByteStream>,
-    live: Option<Duplex>,
-    settle: Duration,
-) {
-    if !settle.is_zero() {
-        tokio::time::sleep(settle).await;
-    }
-    if let Some(mut before) = before {
-        while let Some(Ok(bytes)) = before.next().await {
-            if client.write_all(&bytes).await.is_err() {
-                return;
-            }
+/// The raw connection of a client.
+struct Client {
+    reader: Box<dyn AsyncRead + Unpin + Send>,
+    writer: Box<dyn AsyncWrite + Unpin + Send>,
+    /// The socket once more, if there is one that can hang up.
+    socket: Option<OwnedFd>,
+}
+
+impl Client {
+    fn of(upgraded: Upgraded) -> Self {
+        match downcast::<TokioIo<UnixStream>>(upgraded) {
+            Ok(parts) => Self::unix(parts.read_buf, parts.io.into_inner()),
+            Err(upgraded) => match downcast::<TokioIo<TcpStream>>(upgraded) {
+                Ok(parts) => Self::tcp(parts.read_buf, parts.io.into_inner()),
+                Err(upgraded) => Self::other(upgraded),
+            },
         }
     }
-    let (mut from_client, mut to_client) = tokio::io::split(client);
-    if let Some(live) = live {
-        let (mut output, mut input) = tokio::io::split(live);
-        let inward = async {
-            let ended = pump(&mut from_client, &mut input).await;
-            let _ = input.shutdown().await;
-            if let Err(error) = ended {
-                tracing::debug!(%error, "input of a container ended");
-            }
-            // The client has no more to say, or the container does not listen: output decides when this is over.
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = inward => {}
-            outcome = pump(&mut output, &mut to_client) => {
-                if let Err(error) = outcome {
-                    tracing::debug!(%error, "output of a container ended");
+
+    fn unix(early: Bytes, stream: UnixStream) -> Self {
+        let socket = stream.as_fd().try_clone_to_owned().ok();
+        let (reader, writer) = stream.into_split();
+        let reader = io::Cursor::new(early).chain(reader);
+        Self { reader: Box::new(reader), writer: Box::new(writer), socket }
+    }
+
+    fn tcp(early: Bytes, stream: TcpStream) -> Self {
+        let socket = stream.as_fd().try_clone_to_owned().ok();
+        let (reader, writer) = stream.into_split();
+        let reader = io::Cursor::new(early).chain(reader);
+        Self { reader: Box::new(reader), writer: Box::new(writer), socket }
+    }
+
+    fn other(stream: Upgraded) -> Self {
+        let (reader, writer) = tokio::io::split(TokioIo::new(stream));
+        Self { reader: Box::new(reader), writer: Box::new(writer), socket: None }
+    }
+
+    /// Moves bytes until the container has no more, or the client is gone.
+    ///
+    /// What the client still sends then is dropped.
+    async fn converse(mut self, before: Option<ByteStream>, live: Option<Duplex>) {
+        if let Some(mut before) = before {
+            while let Some(Ok(bytes)) = before.next().await {
+                if self.writer.write_all(&bytes).await.is_err() {
+                    return;
                 }
             }
         }
+        if let Some(live) = live {
+            let (mut output, mut input) = tokio::io::split(live);
+            let inward = async {
+                let ended = pump(&mut self.reader, &mut input).await;
+                let _ = input.shutdown().await;
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "input of a container ended");
+                }
+                // The client has no more to say, or the container does not listen: output decides when this is over.
+                hang_up(self.socket).await;
+            };
+            tokio::select! {
+                () = inward => {}
+                outcome = pump(&mut output, &mut self.writer) => {
+                    if let Err(error) = outcome {
+                        tracing::debug!(%error, "output of a container ended");
+                    }
+                }
+            }
+        }
+        let _ = self.writer.shutdown().await;
     }
-    let _ = to_client.shutdown().await;
+}
+
+/// Waits until the far end neither reads nor writes any more; for ever where that cannot be known.
+async fn hang_up(socket: Option<OwnedFd>) {
+    // Whichever family the socket is of: it is only waited on, and every hang-up wakes who waits for room.
+    let watched = socket.and_then(|socket| UnixStream::from_std(socket.into()).ok());
+    let Some(watched) = watched else { return std::future::pending().await };
+    let gone = || if is_hung_up(&watched) { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) };
+    let _ = watched.async_io(Interest::WRITABLE, gone).await;
+}
+
+fn is_hung_up(socket: &UnixStream) -> bool {
+    let mut poll = [PollFd::new(socket, PollFlags::empty())];
+    rustix::event::poll(&mut poll, Some(&Timespec::default())).is_err() || !poll[0].revents().is_empty()
 }
 
 /// Copies until the end of `from`, each read passed on at once.
-async fn pump(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
+async fn pump(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
     let mut buffer = BytesMut::with_capacity(CHUNK);
     loop {
         buffer.clear();
@@ -155,21 +217,41 @@ async fn pump(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + U
 mod tests {
     use super::*;
 
+    fn client(stream: UnixStream) -> Client {
+        Client::unix(Bytes::from_static(b"early "), stream)
+    }
+
     #[tokio::test]
     async fn end_of_input_does_not_end_output() {
-        let (client, mut far) = tokio::io::duplex(64);
+        let (near, mut far) = UnixStream::pair().unwrap();
         let (container, mut inside) = tokio::io::duplex(64);
-        let task = tokio::spawn(converse(client, None, Some(Box::new(container)), Duration::ZERO));
+        let task = tokio::spawn(client(near).converse(None, Some(Box::new(container))));
         far.write_all(b"in").await.unwrap();
         far.shutdown().await.unwrap();
         let mut got = Vec::new();
         inside.read_to_end(&mut got).await.unwrap();
-        assert_eq!(got, b"in");
+        assert_eq!(got, b"early in");
         inside.write_all(b"out").await.unwrap();
         drop(inside);
         let mut answer = Vec::new();
         far.read_to_end(&mut answer).await.unwrap();
         assert_eq!(answer, b"out");
         task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_left_ends_the_connection_of_a_silent_container() {
+        for half_first in [true, false] {
+            let (near, mut far) = UnixStream::pair().unwrap();
+            let (container, _inside) = tokio::io::duplex(64);
+            let mut task = tokio::spawn(client(near).converse(None, Some(Box::new(container))));
+            if half_first {
+                far.shutdown().await.unwrap();
+                let waited = tokio::time::timeout(Duration::from_millis(50), &mut task).await;
+                assert!(waited.is_err(), "a client that still reads stays");
+            }
+            drop(far);
+            tokio::time::timeout(Duration::from_secs(5), task).await.expect("it ends").unwrap();
+        }
     }
 }
