@@ -1,6 +1,6 @@
 //! Options of a container that exclude each other, name others, or come half from the daemon.
 
-use berth_blackbox::Engine;
+use berth_blackbox::{Engine, Kind};
 use serde_json::{Value, json};
 
 /// What the engine says to a container that it must not create or start.
@@ -51,8 +51,11 @@ fn names_of_others_that_are_not_there_are_bad_requests() {
     ] {
         assert!(refusal(&engine, settings).contains("No such container: nosuch"));
     }
-    let text = refusal(&engine, json!({"HostConfig": {"VolumeDriver": "nosuch", "Binds": ["vol:/x"]}}));
-    assert!(text.contains("nosuch"), "{text}");
+    let body = json!({"Image": "busybox", "HostConfig": {"VolumeDriver": "nosuch", "Binds": ["vol:/x"]}});
+    let answer = engine.http().post_json("/containers/create", &body);
+    assert!(answer.message().contains("nosuch"), "{}", answer.message());
+    // dockerd 20.10 says 404, on which every client pulls the image again.
+    assert_eq!(answer.status, if engine.kind() == Kind::Berth { 400 } else { 404 });
 }
 
 #[test]
@@ -107,8 +110,10 @@ fn detach_keys_that_are_none_are_refused() {
     let engine = Engine::start();
     let id = engine.run("", &["sleep", "60"], json!({}));
     let body = json!({"Cmd": ["true"], "DetachKeys": "ctrl-xyz"});
-    let answer = engine.http().post_json(&format!("/containers/{id}/exec"), &body).expect(400);
+    let answer = engine.http().post_json(&format!("/containers/{id}/exec"), &body);
     assert!(answer.message().contains("ctrl-xyz"), "{}", answer.message());
+    // dockerd 20.10 takes the blame with a 500; later ones say 400.
+    assert_eq!(answer.status, if engine.kind() == Kind::Berth { 400 } else { 500 });
 }
 
 #[test]
