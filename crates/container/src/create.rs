@@ -28,6 +28,7 @@ impl Containers {
         let mut record = draft(request, &image)?;
         validate::shared_namespaces(&record.config, &record.host)?;
         self.merge_defaults(&mut record);
+        self.settle_networks(&mut record)?;
         validate::config(&record.config)?;
         validate::host(&record.host)?;
         if record.command().is_empty() {
@@ -88,9 +89,6 @@ impl Containers {
         }
         if host.init.is_none() && config.init {
             host.init = Some(true);
-        }
-        if host.network_mode.as_deref().unwrap_or("").is_empty() {
-            host.network_mode = Some("default".to_owned());
         }
         let shares_host_name = host.uts_mode.as_deref() == Some("host") || host.network_mode.as_deref() == Some("host");
         let joins = host.network_mode.as_deref().is_some_and(|mode| mode.starts_with("container:"));

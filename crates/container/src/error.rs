@@ -86,6 +86,9 @@ pub enum Error {
     /// The network noun.
     #[error("failed to set up container networking: {0}")]
     Network(#[source] berth_network::Error),
+    /// The network noun, about a connection that a user asked for.
+    #[error(transparent)]
+    Unconnected(berth_network::Error),
     /// The volume noun.
     #[error(transparent)]
     Volume(#[from] berth_volume::Error),
@@ -139,7 +142,7 @@ impl Kinded for Error {
             Self::Step { kind, .. } => *kind,
             Self::Record(error) => error.kind(),
             Self::Image(error) => error.kind(),
-            Self::Network(error) => error.kind(),
+            Self::Network(error) | Self::Unconnected(error) => error.kind(),
             // Were it "not found", clients would take a container's image for what is missing, and pull it.
             Self::Volume(berth_volume::Error::NoSuchDriver { .. }) => Kind::Invalid,
             Self::Volume(error) => error.kind(),

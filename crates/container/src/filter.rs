@@ -99,7 +99,7 @@ impl<'a> Matcher<'a> {
             && any("volume", &|value| {
                 record.mounts.iter().any(|m| m.name == value || m.destination == value || m.source == value)
             })
-            && any("network", &|value| networks(record).any(|name| name == value))
+            && any("network", &|value| networks(record).any(|name| name == value) || on_network(record, value))
             && any("expose", &|value| record.config.exposed_ports.iter().flatten().any(|p| port_fits(p, value)))
             && any("publish", &|value| record.network.ports.keys().any(|p| port_fits(p, value)))
             && any("is-task", &|value| value.eq_ignore_ascii_case("false") || value == "0")
@@ -107,6 +107,11 @@ impl<'a> Matcher<'a> {
             && self.before.is_none_or(|at| record.created < at)
             && self.since.is_none_or(|at| record.created > at)
     }
+}
+
+fn on_network(record: &Record, id: &str) -> bool {
+    let ids = record.endpoints.values().filter_map(|settings| settings.network_id.as_deref());
+    id.len() >= 12 && ids.into_iter().any(|known| known.starts_with(id))
 }
 
 fn networks(record: &Record) -> impl Iterator<Item = &str> {

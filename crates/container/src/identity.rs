@@ -43,6 +43,12 @@ pub fn hosts(record: &Record, addresses: &[String], gateway: Option<&str>, linke
     for (address, names) in linked {
         let _ = writeln!(text, "{address}\t{names}");
     }
+    text.push_str(&own_names(record, addresses));
+    text
+}
+
+fn own_names(record: &Record, addresses: &[String]) -> String {
+    let mut text = String::new();
     let hostname = record.config.hostname.as_deref().unwrap_or("");
     let domain = record.config.domainname.as_deref().filter(|domain| !domain.is_empty());
     for address in addresses {
@@ -52,6 +58,29 @@ pub fn hosts(record: &Record, addresses: &[String], gateway: Option<&str>, linke
         };
     }
     text
+}
+
+/// Adds a running container's new addresses to its hosts file; what the container wrote there itself stays.
+pub fn add_addresses(dir: &Path, record: &Record, addresses: &[String]) -> Result<()> {
+    let mut text = read(dir, "hosts")?;
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.push_str(&own_names(record, addresses));
+    write(dir, "hosts", &text)
+}
+
+/// Takes the lines of addresses that a running container no longer has out of its hosts file.
+pub fn remove_addresses(dir: &Path, addresses: &[&str]) -> Result<()> {
+    let text = read(dir, "hosts")?;
+    let stays = |line: &&str| line.split_whitespace().next().is_none_or(|first| !addresses.contains(&first));
+    let kept: String = text.lines().filter(stays).map(|line| format!("{line}\n")).collect();
+    write(dir, "hosts", &kept)
+}
+
+fn read(dir: &Path, name: &str) -> Result<String> {
+    let path = dir.join(name);
+    fs::read_to_string(&path).map_err(|error| Error::file("read", &path, error))
 }
 
 /// What a container's resolver is told by its user and the daemon.

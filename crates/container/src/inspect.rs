@@ -86,6 +86,9 @@ fn shown_host(record: &Record) -> berth_spec::model::HostConfig {
     if record.state.status.is_alive() && !own_user && host.userns_mode.as_deref().unwrap_or("").is_empty() {
         host.userns_mode = Some("host".to_owned());
     }
+    if record.network_mode() == "bridge" {
+        host.links = crate::link::shown(record);
+    }
     host
 }
 
@@ -134,12 +137,8 @@ pub(crate) fn networks(record: &Record) -> HashMap<String, EndpointSettings> {
     if record.network_mode().starts_with("container:") {
         return HashMap::new();
     }
-    let mut networks: HashMap<String, EndpointSettings> = record.endpoints.clone().into_iter().collect();
-    networks.remove("default");
-    if networks.is_empty() {
-        networks.insert(record.network_mode().to_owned(), EndpointSettings::default());
-    }
-    networks
+    let planned = record.endpoints.clone().into_iter();
+    planned.map(|(name, settings)| (name, crate::endpoint::complete(settings))).collect()
 }
 
 fn network_settings(record: &Record) -> NetworkSettings {

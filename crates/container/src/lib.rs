@@ -35,6 +35,7 @@ mod bundle;
 mod changes;
 mod commit;
 mod config;
+mod connect;
 mod containers;
 mod create;
 mod detach;

@@ -1,5 +1,7 @@
 //! Legacy links (`--link NAME:ALIAS`): a container on the default bridge knows others by name, in its hosts file.
 
+use berth_spec::model::EndpointSettings;
+
 use crate::{Containers, Error, Result, record::Record};
 
 /// The two names of `NAME[:ALIAS]`; Docker's own form is `/name:/parent/alias`.
@@ -10,7 +12,20 @@ fn parse(text: &str) -> Option<(&str, &str)> {
     (!name.is_empty() && !alias.is_empty() && !alias.contains(char::is_whitespace)).then_some((name, alias))
 }
 
+/// Links in the form in which Docker shows them: `/db:/web/alias`.
+pub(crate) fn shown(record: &Record) -> Option<Vec<String>> {
+    let links = record.host.links.as_ref()?;
+    let pairs = links.iter().filter_map(|text| parse(text));
+    Some(pairs.map(|(name, alias)| format!("/{name}:/{}/{alias}", record.name)).collect())
+}
+
 impl Containers {
+    /// The links of an endpoint on a user's own network: whom this container alone finds under which name.
+    pub(crate) fn endpoint_links(&self, asked: &EndpointSettings) -> Vec<(String, String)> {
+        let pairs = asked.links.iter().flatten().filter_map(|text| parse(text));
+        pairs.map(|(name, alias)| (name.to_owned(), alias.to_owned())).collect()
+    }
+
     /// Checks that the containers a record links to exist.
     ///
     /// # Errors
@@ -30,7 +45,9 @@ impl Containers {
     /// [`Error::NoSuchContainer`], or [`Error::Conflict`] with Docker's text for one that does not run.
     pub(crate) fn linked(&self, record: &Record) -> Result<Vec<(String, String)>> {
         let mut entries = Vec::new();
-        for (name, alias) in record.host.links.iter().flatten().filter_map(|text| parse(text)) {
+        // On networks of a user's own the network's name server knows them.
+        let links = record.host.links.iter().flatten().filter(|_| record.network_mode() == "bridge");
+        for (name, alias) in links.filter_map(|text| parse(text)) {
             let other = self.shared.find(name)?;
             let other = other.read();
             if !other.state.status.is_alive() {

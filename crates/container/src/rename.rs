@@ -28,6 +28,7 @@ impl Containers {
             return Err(error);
         }
         self.shared.free(&old);
+        self.shared.networks.rename(&container.id, new).await.map_err(Error::Network)?;
         self.shared.publish(&container, "rename", &[("oldName", format!("/{old}"))]);
         Ok(())
     }

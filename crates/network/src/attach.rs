@@ -23,6 +23,9 @@ use crate::{
     state::State,
 };
 
+/// Option of an endpoint that names its link inside the container.
+const IFNAME: &str = "com.docker.network.endpoint.ifname";
+
 /// A container's network namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Netns {
@@ -33,7 +36,7 @@ pub enum Netns {
 }
 
 impl Netns {
-    fn open(&self) -> Result<File> {
+    pub(crate) fn open(&self) -> Result<File> {
         let path = match self {
             Self::Pid(pid) => PathBuf::from(format!("/proc/{pid}/ns/net")),
             Self::Path(path) => path.clone(),
@@ -61,6 +64,35 @@ pub struct AttachRequest {
     pub ports: Vec<PortMapping>,
     /// Other names of the container on this network.
     pub aliases: Vec<String>,
+    /// Its host name, under which others on the network find it too; may be empty.
+    pub host_name: String,
+    /// Containers that this one, and nobody else, finds under names of its own: (container, name).
+    pub links: Vec<(String, String)>,
+    /// Of a container's networks that with the highest is its way out; among equals the first by name.
+    pub gateway_priority: i64,
+    /// The driver's options for this endpoint.
+    pub driver_options: BTreeMap<String, String>,
+}
+
+impl AttachRequest {
+    /// A request with nothing special in it.
+    #[must_use]
+    pub fn new(container_id: &str, container_name: &str, network: &str, netns: Netns) -> Self {
+        Self {
+            container_id: container_id.to_owned(),
+            container_name: container_name.to_owned(),
+            network: network.to_owned(),
+            netns,
+            mac: None,
+            ipv4: None,
+            ports: Vec::new(),
+            aliases: Vec::new(),
+            host_name: String::new(),
+            links: Vec::new(),
+            gateway_priority: 0,
+            driver_options: BTreeMap::new(),
+        }
+    }
 }
 
 /// A container's place on a network, as the container sees it.
@@ -108,6 +140,7 @@ impl Networks {
             other => other?,
         };
         self.shared.relay(&mut endpoint).await;
+        self.shared.announce(&network.id);
         let attributes = [
             ("container", endpoint.container_id.clone()),
             ("name", network.name.clone()),
@@ -141,13 +174,16 @@ impl Networks {
 
 impl Shared {
     fn attach(&self, request: &AttachRequest) -> Result<(NetworkRecord, EndpointRecord)> {
-        let (network, endpoint) = self.lock().reserve(request, self.config.userland_proxy)?;
+        let (network, endpoint, demoted) = self.lock().reserve(request, self.config.userland_proxy)?;
         let outcome = self.save_endpoint(&endpoint).and_then(|()| self.wire(&network, &endpoint, &request.netns));
         match outcome {
-            Ok(()) => Ok((network, endpoint)),
+            Ok(()) => Ok((network, self.succeed(demoted, endpoint))),
             Err(error) => {
                 let known = self.lock().take_out(&endpoint.id);
                 known.iter().for_each(|endpoint| self.forget(endpoint));
+                if demoted.is_some() {
+                    self.elect(&request.container_id, Some(&request.netns));
+                }
                 Err(error)
             }
         }
@@ -204,7 +240,13 @@ impl Shared {
 
 impl State {
     /// Takes an address and ports, and enters the endpoint.
-    fn reserve(&mut self, request: &AttachRequest, relay: bool) -> Result<(NetworkRecord, EndpointRecord)> {
+    ///
+    /// The third value is the endpoint that is no longer the container's way out.
+    fn reserve(
+        &mut self,
+        request: &AttachRequest,
+        relay: bool,
+    ) -> Result<(NetworkRecord, EndpointRecord, Option<EndpointRecord>)> {
         let network = self.resolve(&request.network)?.clone();
         let of_container = || self.endpoints.values().filter(|e| e.container_id == request.container_id);
         if of_container().any(|endpoint| endpoint.network_id == network.id) {
@@ -216,7 +258,7 @@ impl State {
         let mut endpoint = self.draft_endpoint(request, &network);
         if network.subnet.is_none() {
             self.endpoints.insert(endpoint.id.clone(), endpoint.clone());
-            return Ok((network, endpoint));
+            return Ok((network, endpoint, None));
         }
         let ipv4 = self.take_address(&network, request.ipv4)?;
         endpoint.ipv4 = Some(ipv4);
@@ -231,7 +273,9 @@ impl State {
             }
         }
         self.endpoints.insert(endpoint.id.clone(), endpoint.clone());
-        Ok((network, endpoint))
+        let demoted = self.elect(&request.container_id);
+        endpoint.is_gateway = self.endpoints.get(&endpoint.id).is_some_and(|endpoint| endpoint.is_gateway);
+        Ok((network, endpoint, demoted))
     }
 
     fn draft_endpoint(&self, request: &AttachRequest, network: &NetworkRecord) -> EndpointRecord {
@@ -242,7 +286,9 @@ impl State {
             .filter(|endpoint| endpoint.container_id == request.container_id && endpoint.ipv4.is_some())
             .collect();
         let is_free = |name: &String| wired.iter().all(|endpoint| endpoint.ifname != *name);
-        let ifname = (0..=wired.len()).map(|number| format!("eth{number}")).find(is_free).unwrap_or_default();
+        let mut names = request.driver_options.get(IFNAME).cloned().into_iter();
+        let ifname = names.next().or_else(|| (0..=wired.len()).map(|number| format!("eth{number}")).find(is_free));
+        let ifname = ifname.unwrap_or_default();
         let has_link = network.subnet.is_some();
         EndpointRecord {
             version: record::VERSION,
@@ -254,8 +300,12 @@ impl State {
             id,
             mac: [0; 6],
             ipv4: None,
-            is_gateway: !network.internal && wired.iter().all(|endpoint| !endpoint.is_gateway),
+            is_gateway: false,
+            gateway_priority: request.gateway_priority,
             aliases: request.aliases.clone(),
+            host_name: request.host_name.clone(),
+            links: request.links.clone(),
+            driver_options: request.driver_options.clone(),
             ports: Vec::new(),
         }
     }

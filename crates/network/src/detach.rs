@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use berth_kit::id;
 
 use crate::{
-    Error, Result,
+    Error, Netns, Result,
     networks::{Networks, Shared, blocking},
     record::{EndpointRecord, NetworkRecord},
 };
@@ -25,20 +25,34 @@ impl Networks {
         outcome
     }
 
-    /// Takes a running container off one network; the link is gone on return.
+    /// Takes a running container, whose network namespace is `netns`, off one network; the link is gone on return. Its
+    /// published ports and its default route move to another of its networks, where it has one with a way out.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotConnected`], or what the kernel refuses.
-    pub async fn disconnect(&self, network: &str, container_id: &str) -> Result<()> {
+    pub async fn disconnect(&self, network: &str, container_id: &str, netns: Option<Netns>) -> Result<()> {
         let network = self.inspect(network)?;
         let found = network.endpoints.into_iter().find(|endpoint| endpoint.container_id == container_id);
-        let endpoint = found.ok_or_else(|| Error::NotConnected {
+        let mut endpoint = found.ok_or_else(|| Error::NotConnected {
             container: id::short(container_id).to_owned(),
             network: network.network.name.clone(),
         })?;
+        let heir = self.shared.lock().heir(&endpoint);
+        if let Some(heir) = heir.filter(|_| !endpoint.ports.is_empty()) {
+            let shared = Arc::clone(&self.shared);
+            let mut heir = blocking(move || shared.move_ports(&mut endpoint, heir).map(|heir| (endpoint, heir))).await?;
+            self.shared.relay(&mut heir.1).await;
+            endpoint = heir.0;
+        }
         let endpoint_id = endpoint.id.clone();
         let outcome = self.leave(endpoint).await;
         self.settle_those(|leaving| leaving.id == endpoint_id).await;
+        let (shared, container_id) = (Arc::clone(&self.shared), container_id.to_owned());
+        blocking(move || {
+            shared.elect(&container_id, netns.as_ref());
+            Ok(())
+        })
+        .await?;
         outcome
     }
 
@@ -52,6 +66,7 @@ impl Networks {
         let Some(outcome) = withdrawn else { return Ok(()) };
         self.shared.depart(endpoint.clone());
         let network = self.shared.lock().networks.get(&endpoint.network_id).cloned();
+        self.shared.announce(&endpoint.network_id);
         if let Some(network) = network {
             self.publish_left(&network, endpoint.container_id);
         }

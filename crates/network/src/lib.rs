@@ -4,6 +4,7 @@
 //! networks.rs              the noun: what exists, who is where
 //!   attach.rs detach.rs    one container joins and leaves
 //!   settle.rs              links go in the background
+//!   gateway.rs             which of its networks a container's way out is
 //!   state.rs               what is in memory
 //!   publish.rs             ports of a running container come and go
 //!   counters.rs            what went through its links
@@ -33,6 +34,7 @@ mod detach;
 pub mod driver;
 mod error;
 pub mod firewall;
+mod gateway;
 mod hosts;
 pub mod ipam;
 pub mod netlink;

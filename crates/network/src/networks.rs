@@ -10,6 +10,7 @@ use std::{
 use berth_event::Bus;
 use berth_kit::{id, time::Timestamp};
 use berth_record::{Durability, Store};
+use tokio::sync::broadcast;
 
 use crate::{
     Error, Result,
@@ -23,6 +24,9 @@ use crate::{
     state::State,
     sysctl, watch,
 };
+
+/// Announcements that a slow listener may have waiting.
+const CHANGES: usize = 256;
 
 const FORWARDING: &str = "net/ipv4/ip_forward";
 
@@ -56,6 +60,8 @@ pub(crate) struct Shared {
     firewall_gate: Mutex<()>,
     warnings: Mutex<BTreeMap<&'static str, String>>,
     watcher: Mutex<Option<tokio::task::AbortHandle>>,
+    /// Ids of networks whose names have changed.
+    changes: broadcast::Sender<String>,
 }
 
 impl Networks {
@@ -99,16 +105,48 @@ impl Networks {
         self.shared.lock().endpoints.values().filter(|e| e.container_id == container_id).cloned().collect()
     }
 
-    /// Names and addresses that a network's DNS server answers with: containers' names, short ids and aliases.
+    /// Names and addresses that a network's DNS server answers with: containers' names, short ids, host names and
+    /// aliases. [`Self::changes`] tells when to ask again; [`Self::endpoints`] has the names that only one container
+    /// knows ([`EndpointRecord::links`]).
     #[must_use]
     pub fn names(&self, network_id: &str) -> Vec<(String, Ipv4Addr)> {
         let state = self.shared.lock();
         let on_network = state.endpoints.values().filter(|e| e.network_id == network_id);
         let named = on_network.filter_map(|e| e.ipv4.map(|ip| (e, ip))).flat_map(|(e, ip)| {
-            let own = [e.container_name.clone(), id::short(&e.container_id).to_owned()];
-            own.into_iter().chain(e.aliases.iter().cloned()).map(move |name| (name, ip))
+            let own = [e.container_name.clone(), id::short(&e.container_id).to_owned(), e.host_name.clone()];
+            let others = e.aliases.iter().cloned();
+            let mut names: Vec<String> = own.into_iter().chain(others).filter(|name| !name.is_empty()).collect();
+            names.sort();
+            names.dedup();
+            names.into_iter().map(move |name| (name, ip))
         });
         named.collect()
+    }
+
+    /// Ids of networks whose [names](Self::names) have changed: a container joined or left, or has another name, or the
+    /// network came or went. It is told after the fact and in order; a listener that lags behind learns so from the
+    /// channel and asks for everything anew.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<String> {
+        self.shared.changes.subscribe()
+    }
+
+    /// A container has another name.
+    ///
+    /// # Errors
+    /// [`Error::Record`].
+    pub async fn rename(&self, container_id: &str, name: &str) -> Result<()> {
+        for mut endpoint in self.endpoints(container_id) {
+            name.clone_into(&mut endpoint.container_name);
+            if let Some(known) = self.shared.lock().endpoints.get_mut(&endpoint.id) {
+                known.container_name.clone_from(&endpoint.container_name);
+            }
+            let shared = Arc::clone(&self.shared);
+            self.shared.announce(&endpoint.network_id.clone());
+            blocking(move || shared.save_endpoint(&endpoint)).await?;
+        }
+        self.shared.lock().ports.rename(container_id, name);
+        Ok(())
     }
 
     /// What is amiss on this host, one sentence each, for `info`.
@@ -169,6 +207,7 @@ impl Shared {
             firewall_gate: Mutex::new(()),
             warnings: Mutex::new(warnings),
             watcher: Mutex::new(None),
+            changes: broadcast::Sender::new(CHANGES),
         };
         shared.default_networks()?;
         shared.look_for_drops();
@@ -178,6 +217,11 @@ impl Shared {
     pub fn lock(&self) -> MutexGuard<'_, State> {
         // State changes are single assignments; a panic between two of them is mended by `recover`.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells listeners that the names of a network have changed; nobody listening is no error.
+    pub fn announce(&self, network_id: &str) {
+        let _ = self.changes.send(network_id.to_owned());
     }
 
     /// The driver that wires `network`.

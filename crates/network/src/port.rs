@@ -181,6 +181,14 @@ impl Ports {
         }
     }
 
+    /// The container that holds ports has another name.
+    pub fn rename(&mut self, container_id: &str, name: &str) {
+        let holders = self.held.values_mut().flatten().map(|(_, holder)| holder);
+        for holder in holders.filter(|holder| holder.container_id == container_id) {
+            name.clone_into(&mut holder.container_name);
+        }
+    }
+
     fn find(&mut self, mapping: &PortMapping, host_ip: IpAddr) -> Result<PublishedPort> {
         let port = |host_port| PublishedPort {
             container_port: mapping.container_port,

@@ -85,6 +85,12 @@ impl NetworkRecord {
     pub fn is_predefined(&self) -> bool {
         matches!(self.name.as_str(), "bridge" | "host" | "none")
     }
+
+    /// Whether ports of its containers can be published on the host.
+    #[must_use]
+    pub fn publishes(&self) -> bool {
+        self.driver == "bridge" && !self.internal
+    }
 }
 
 /// A container's place on a network.
@@ -110,9 +116,21 @@ pub struct EndpointRecord {
     pub ipv4: Option<Ipv4Addr>,
     /// Whether the container's default route goes this way.
     pub is_gateway: bool,
+    /// Its claim to be the way out, beside the container's other endpoints.
+    #[serde(default)]
+    pub gateway_priority: i64,
     /// Other names of the container on this network.
     #[serde(default)]
     pub aliases: Vec<String>,
+    /// The container's host name; may be empty.
+    #[serde(default)]
+    pub host_name: String,
+    /// Containers that this one alone finds under names of its own: (container, name).
+    #[serde(default)]
+    pub links: Vec<(String, String)>,
+    /// The driver's options as they were given.
+    #[serde(default)]
+    pub driver_options: BTreeMap<String, String>,
     /// Ports published through this endpoint.
     #[serde(default)]
     pub ports: Vec<PublishedPort>,

@@ -54,7 +54,11 @@ fn drivers_keep_the_contract() {
             mac: [2, 0, 0, 0, 0, 1],
             ipv4: Some(network.subnet.as_ref().unwrap().subnet.at(9).unwrap()),
             is_gateway: true,
+            gateway_priority: 0,
             aliases: vec![],
+            host_name: String::new(),
+            links: vec![],
+            driver_options: std::collections::BTreeMap::new(),
             ports: vec![],
         };
         endpoint.host_ifname = Bridge::host_ifname(&endpoint.id);

@@ -66,14 +66,8 @@ impl Container {
 
     pub fn request(&self, ports: &[PortMapping]) -> AttachRequest {
         AttachRequest {
-            container_id: self.id.clone(),
-            container_name: format!("c{}", &self.id[..6]),
-            network: "bridge".to_owned(),
-            netns: Netns::Pid(self.child.id()),
-            mac: None,
-            ipv4: None,
             ports: ports.to_vec(),
-            aliases: vec![],
+            ..AttachRequest::new(&self.id, &format!("c{}", &self.id[..6]), "bridge", Netns::Pid(self.child.id()))
         }
     }
 
