@@ -28,14 +28,27 @@ async fn version(call: Call) -> Outcome {
     });
     let format = call.flags.text("format");
     if !format.is_empty() {
-        let server = answer.as_ref().cloned_or_null();
-        crate::say!("{}", single(format, &json!({"Client": client, "Server": server}))?)?;
+        let mut shown = json!({"Client": client, "Server": answer.as_ref().cloned_or_null()});
+        if format != "json" {
+            name_as_in_go(&mut shown);
+        }
+        crate::say!("{}", single(format, &shown)?)?;
         return answer.map(|_| 0);
     }
     crate::put!("{}", client_text(&client))?;
     let server = answer?;
     crate::put!("\n{}", server_text(&server))?;
     Ok(0)
+}
+
+/// Templates were written against the fields of Docker's own program, of which one is spelled otherwise in JSON.
+fn name_as_in_go(shown: &mut Value) {
+    for side in ["Client", "Server"] {
+        let version = shown[side]["ApiVersion"].clone();
+        if let Some(fields) = shown[side].as_object_mut() {
+            fields.insert("APIVersion".to_owned(), version);
+        }
+    }
 }
 
 trait ClonedOrNull {
