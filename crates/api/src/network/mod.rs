@@ -1,6 +1,8 @@
-//! Operations on networks. Connecting a container later than at its start is not built yet.
+//! Operations on networks.
 
+mod connect;
 mod create;
+mod disconnect;
 mod list;
 mod prune;
 mod simple;
@@ -22,6 +24,6 @@ pub fn routes() -> Router<Arc<Engine>> {
         .route("/networks/create", post(create::create))
         .route("/networks/prune", post(prune::prune))
         .route("/networks/{id}", get(simple::inspect).delete(simple::remove))
-        .route("/networks/{id}/connect", post(simple::connect))
-        .route("/networks/{id}/disconnect", post(simple::disconnect))
+        .route("/networks/{id}/connect", post(connect::connect))
+        .route("/networks/{id}/disconnect", post(disconnect::disconnect))
 }

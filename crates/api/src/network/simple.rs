@@ -5,12 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 
 use super::view;
-use crate::{
-    Engine, Error,
-    failure::{Answer, Failure},
-    name::Name,
-    stream,
-};
+use crate::{Engine, failure::Answer, name::Name, stream};
 
 pub async fn inspect(State(engine): State<Arc<Engine>>, Name(id): Name) -> Answer {
     let found = engine.networks.inspect(&id)?;
@@ -20,12 +15,4 @@ pub async fn inspect(State(engine): State<Arc<Engine>>, Name(id): Name) -> Answe
 pub async fn remove(State(engine): State<Arc<Engine>>, Name(id): Name) -> Answer {
     engine.networks.remove(&id).await?;
     stream::done()
-}
-
-pub async fn connect() -> Failure {
-    Error::NotBuilt("network connect").into()
-}
-
-pub async fn disconnect() -> Failure {
-    Error::NotBuilt("network disconnect").into()
 }
