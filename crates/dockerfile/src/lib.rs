@@ -18,22 +18,29 @@
 
 pub mod diagnostic;
 mod directive;
+mod error;
+pub mod expand;
 mod heredoc;
+pub mod ignore;
 mod instruction;
 pub mod limit;
 mod line;
 mod mount;
 mod parse;
+pub mod scope;
 pub mod span;
 mod word;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use directive::{Check, Directives};
+pub use error::Error;
 pub use heredoc::Heredoc;
+pub use ignore::Ignore;
 pub use instruction::{
     Add, Arg, Command, Copy, Device, Dockerfile, Form, From, Healthcheck, Instruction, Network, Onbuild, Pair, Probe,
     Run, Script, Security, Source, Stage,
 };
 pub use mount::{Kind as MountKind, Mount, MountFlag, Sharing};
 pub use parse::{decode, parse, parse_bytes, parse_trigger};
+pub use scope::Scope;
 pub use span::{Position, Span, Spanned};
