@@ -6,19 +6,23 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use berth_sys::clone::Side;
 use berth_sys::message::MAX_DESCRIPTORS;
 use berth_sys::namespace::bit;
+use oci_spec::runtime::{ContainerState, LinuxSeccomp, State};
 
 use crate::bundle::Bundle;
 use crate::cgroup::{Cgroup, CgroupPath};
 use crate::error::{Error, Result};
 use crate::gate::{self, Gate, Order, Report};
 use crate::id_map::IdMaps;
+use crate::init::Barrier;
+use crate::latch::Latch;
+use crate::listener::Listener;
 use crate::mount::control::Directories;
 use crate::mount::prepare;
 use crate::plan::Plan;
-use crate::process::filter;
+use crate::process::{ProcessPlan, filter};
 use crate::seccomp::Program;
 use crate::stdio::Stdio;
-use crate::{init, limit};
+use crate::{hook, init, label, limit, listener, schedule};
 
 /// A running container, as far as later work on it needs to know.
 #[derive(Debug)]
@@ -33,7 +37,10 @@ pub struct Container {
     pub(crate) namespaces: u64,
     pub(crate) id_maps: IdMaps,
     pub(crate) filter: Option<Program>,
+    pub(crate) seccomp: Option<LinuxSeccomp>,
     pub(crate) groups: Vec<String>,
+    /// What an agent of the filter is told about it; of containers that were opened again.
+    pub(crate) state: Option<State>,
 }
 
 /// A container that waits at the gate. Dropping it before the release ends it.
@@ -57,20 +64,58 @@ impl Created {
     }
 }
 
+/// What is different for a container that outlives its maker, and is started by another process.
+#[derive(Debug)]
+pub struct Deferred<'a> {
+    /// Holds the container until it is started.
+    pub latch: &'a Latch,
+    /// What hooks and listeners are told; the process id is filled in.
+    pub state: State,
+    /// How many of the caller's descriptors from 3 on the program keeps.
+    pub kept: u32,
+}
+
 /// Makes the container of a bundle. The caller must have a single thread. On failure nothing is left behind.
 ///
 /// The order: control groups; clone; id maps; the container's own file systems (init) beside the host's mounts (maker);
 /// all attached (init); ready. Meanwhile the caller may already work on `/proc/<pid>/ns/net`.
 pub fn create(bundle: &Bundle, stdio: Stdio<'_>) -> Result<Created> {
-    let filter = filter(bundle.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?;
-    let plan = Plan::of(bundle, filter.as_ref())?;
+    make(bundle, stdio, None)
+}
+
+/// As [`create`], but hooks are run, and the container waits for its latch instead of [`Created::release`].
+pub fn create_latched(bundle: &Bundle, stdio: Stdio<'_>, deferred: &Deferred<'_>) -> Result<Created> {
+    make(bundle, stdio, Some(deferred))
+}
+
+fn make(bundle: &Bundle, stdio: Stdio<'_>, deferred: Option<&Deferred<'_>>) -> Result<Created> {
+    let missing = || Error::InvalidSpec { field: "process", reason: String::from("it is missing") };
+    let process = bundle.spec.process().as_ref().ok_or_else(missing)?;
+    label::check(process)?;
+    let seccomp = bundle.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    let filter = filter(seccomp)?;
+    let listener = Listener::connect(seccomp, filter.as_ref())?;
+    let process = ProcessPlan {
+        process,
+        filter: filter.as_ref(),
+        groups: &bundle.extension.groups,
+        listener: listener.as_ref(),
+        kept: deferred.map_or(0, |deferred| deferred.kept),
+    };
+    let mut plan = Plan::of(bundle, process)?;
+    plan.hooks = deferred.and(bundle.spec.hooks().as_ref());
     let mut birth = Birth::default();
     birth.make_cgroup(&plan)?;
-    let outside = birth.spawn(&plan, &stdio)?;
+    let outside = birth.spawn(&plan, &stdio, deferred.map(|deferred| deferred.latch))?;
     let namespace = birth.map_ids(&plan, &outside)?;
     let prepared = prepare::all(&plan, namespace.as_ref().map(File::as_fd))?;
     send_mounts(&outside, &prepared.mounts)?;
+    let state = deferred.map(|deferred| birth.state(&deferred.state)).unwrap_or_default();
+    run_hooks(&plan, &outside, &state)?;
     birth.show_cgroup(&plan, &outside)?;
+    if plan.wants_state() {
+        outside.order(Order::State, &listener::words(&state, seccomp, birth.pid)?, &[])?;
+    }
     // Beside the init's own work.
     drop((prepared.mounts, prepared.scaffold));
     let mut warnings = prepared.warnings;
@@ -82,8 +127,10 @@ pub fn create(bundle: &Bundle, stdio: Stdio<'_>) -> Result<Created> {
     }
     // Only now: the steps so far may need more than the program is to have.
     warnings.extend(limit::apply(birth.pid, plan.process.process)?);
+    schedule::apply(birth.pid, plan.process.process)?;
     let namespaces = plan.namespaces.own();
     let groups = bundle.extension.groups.clone();
+    drop(listener);
     let container = birth.finish(namespaces, filter, groups)?;
     Ok(Created { container, terminal, warnings, gate: outside })
 }
@@ -108,7 +155,7 @@ impl Birth {
     }
 
     /// Clones init, which goes its own way, and keeps the maker's end of the gate.
-    fn spawn(&mut self, plan: &Plan<'_>, stdio: &Stdio<'_>) -> Result<Gate> {
+    fn spawn(&mut self, plan: &Plan<'_>, stdio: &Stdio<'_>, latch: Option<&Latch>) -> Result<Gate> {
         let (outside, inside) = gate::pair()?;
         let directory = self.cgroup.as_ref().and_then(Cgroup::directory_fd);
         let offsets = plan.linux.time_offsets().as_ref();
@@ -117,7 +164,7 @@ impl Birth {
             Side::Child => {
                 // With a copy of it open, init would never notice that the maker is gone.
                 drop(outside);
-                init::run(plan, stdio, &inside, self.cgroup.as_ref())
+                init::run(plan, stdio, &Barrier { gate: &inside, latch }, self.cgroup.as_ref())
             }
             Side::Parent { pid, pidfd } => {
                 self.pid = pid;
@@ -154,10 +201,17 @@ impl Birth {
         gate.order(Order::Control, &names, &trees)
     }
 
+    /// What hooks are told.
+    fn state(&self, known: &State) -> State {
+        let mut state = known.clone();
+        state.set_pid(Some(self.pid)).set_status(ContainerState::Creating);
+        state
+    }
+
     fn finish(mut self, namespaces: u64, filter: Option<Program>, groups: Vec<String>) -> Result<Container> {
         let pidfd = self.pidfd.take().ok_or(Error::InitGone { step: "start" })?;
         let (cgroup, id_maps) = (self.cgroup.take(), std::mem::take(&mut self.id_maps));
-        Ok(Container { pid: self.pid, pidfd, cgroup, namespaces, id_maps, filter, groups })
+        Ok(Container { pid: self.pid, pidfd, cgroup, namespaces, id_maps, filter, groups, state: None, seccomp: None })
     }
 }
 
@@ -173,6 +227,15 @@ impl Drop for Birth {
             let _ = cgroup.remove();
         }
     }
+}
+
+/// Runs the hooks that belong to the host's side, when the container's file systems are there.
+fn run_hooks(plan: &Plan<'_>, gate: &Gate, state: &State) -> Result<()> {
+    let Some(hooks) = plan.hooks.filter(|_| plan.waits_for_hooks()) else { return Ok(()) };
+    gate.report("mounts")?;
+    let failed = |message| Error::Hook { message };
+    hook::run("prestart", hooks.prestart().as_ref(), state).map_err(failed)?;
+    hook::run("createRuntime", hooks.create_runtime().as_ref(), state).map_err(failed)
 }
 
 /// Sends the prepared mounts in as few messages as they fit in.

@@ -82,6 +82,9 @@ pub enum Error {
     /// A call about the new process failed.
     #[error("cannot {act}")]
     Process { act: &'static str, source: std::io::Error },
+    /// A hook of the specification failed.
+    #[error("{message}")]
+    Hook { message: String },
     /// The container's init reports a failed step.
     #[error(transparent)]
     Init(Failure),

@@ -12,12 +12,12 @@ use crate::create::Container;
 use crate::error::{Error, Failure, Result};
 use crate::gate::{self, Gate, Inside, Order, Report};
 use crate::init::{become_root, enter_cgroup};
-use crate::limit;
+use crate::listener::{self, Listener};
 use crate::namespace::Visit;
 use crate::plan::check_process;
 use crate::process::{ProcessPlan, root};
 use crate::stdio::Stdio;
-use crate::terminal;
+use crate::{label, limit, schedule, terminal};
 
 /// A process that runs its program in a container.
 #[derive(Debug)]
@@ -33,12 +33,22 @@ pub struct Executed {
 }
 
 /// Starts `process` in the container, in all its namespaces and control groups. The caller must have a single thread
-/// and be the one that made the container. Returns when the program runs; on failure nothing is left behind.
+/// and have made the container, or opened it again. Returns when the program runs; on failure nothing is left behind.
 pub fn exec(container: &Container, process: &Process, stdio: Stdio<'_>) -> Result<Executed> {
+    exec_keeping(container, process, stdio, 0)
+}
+
+/// As [`exec`], and the program keeps so many of the caller's descriptors from 3 on.
+pub fn exec_keeping(container: &Container, process: &Process, stdio: Stdio<'_>, kept: u32) -> Result<Executed> {
     check_process(process)?;
-    let plan = ProcessPlan { process, filter: container.filter.as_ref(), groups: &container.groups };
+    label::check(process)?;
+    let listener = Listener::connect(container.seccomp.as_ref(), container.filter.as_ref())?;
+    let (filter, groups) = (container.filter.as_ref(), container.groups.as_slice());
+    let plan = ProcessPlan { process, filter, groups, listener: listener.as_ref(), kept };
     let (child, outside) = spawn(container, &plan, &stdio)?;
     let pid = child.pid();
+    let affinity = process.exec_cpu_affinity().as_ref();
+    schedule::pin(pid, affinity.and_then(|affinity| affinity.initial().as_ref()))?;
     let mut warnings = Vec::new();
     let (report, terminal) = outside.report("preparation")?;
     if let Report::Ready { uid, gid, warnings: said } = report {
@@ -47,7 +57,13 @@ pub fn exec(container: &Container, process: &Process, stdio: Stdio<'_>) -> Resul
         warnings.extend(said);
     }
     warnings.extend(limit::apply(pid, process)?);
-    outside.order(Order::Go, &[], &[])?;
+    schedule::apply(pid, process)?;
+    schedule::pin(pid, affinity.and_then(|affinity| affinity.cpu_affinity_final().as_ref()))?;
+    let words = match (&container.state, &listener) {
+        (Some(state), Some(_)) => listener::words(state, container.seccomp.as_ref(), pid)?,
+        _ => Vec::new(),
+    };
+    outside.order(Order::Go, &words, &[])?;
     outside.executed()?;
     let (pid, pidfd) = child.born()?;
     Ok(Executed { pid, pidfd, terminal, warnings })
@@ -133,7 +149,7 @@ fn steps(
     plan.enter_directory(root.as_fd(), false)?;
     let report = Report::Ready { uid: identity.uid, gid: identity.gid, warnings: Vec::new() };
     gate.tell(&report, pair.as_ref().map(|pair| &pair.master));
-    gate.wait(Order::Go)?;
-    plan.confine(&identity)?;
+    let (words, _) = gate.wait(Order::Go)?;
+    plan.confine(&identity, &words)?;
     Err(plan.execute(&identity))
 }

@@ -4,12 +4,15 @@
 //!   maker                              init
 //!     ├── Maps ─────────────────────────► becomes root, makes proc, sysfs, ...
 //!     ├── Mounts (descriptors) ─────────► attaches everything
+//!     ◄──── Mounted, when there are hooks ┤
 //!     ├── Control (cgroup directories) ─► makes its cgroup namespace, and attaches them
+//!     ├── State, when it is wanted ─────► runs hooks of its own
 //!     ◄──────────────── Ready (terminal) ┤ waits at the gate
 //!     ├── Go ───────────────────────────► drops its rights, execve
 //!     ◄──── end of file, or Failed ──────┘
 //! ```
-//! A `Failed` may come instead of anything init sends. Init ends when the maker is gone.
+//! A `Failed` may come instead of anything init sends. Init ends when the maker is gone, unless a [latch](crate::latch)
+//! holds it from `Ready` on.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -34,11 +37,15 @@ pub(crate) enum Order {
     Control = 4,
     /// Execute the program.
     Go = 5,
+    /// The container's state, for hooks and listeners.
+    State = 6,
 }
 
 /// What init sends.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
+    /// All mounts are attached, and hooks of the maker's may run.
+    Mounted,
     /// All is prepared; with the terminal's master when there is a terminal.
     Ready {
         /// The user inside the container.

@@ -4,11 +4,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use berth_sys::{namespace, process};
+use oci_spec::runtime::Hook;
 use rustix::fs::OFlags;
 
 use crate::cgroup::Cgroup;
 use crate::error::Failure;
 use crate::gate::{Inside, Order, Report};
+use crate::latch::Latch;
 use crate::mount::control::Directories;
 use crate::mount::{attach, control, filesystem, mask};
 use crate::path;
@@ -16,22 +18,39 @@ use crate::plan::Plan;
 use crate::process::root;
 use crate::stdio::Stdio;
 use crate::user::Identity;
-use crate::{reaper, rootfs, sysctl, terminal};
+use crate::{hook, listener, reaper, rootfs, schedule, sysctl, terminal};
+
+/// What init waits behind.
+pub(crate) struct Barrier<'a> {
+    /// The talk with the maker.
+    pub(crate) gate: &'a Inside,
+    /// Holds it instead of the gate from [`Report::Ready`] on.
+    pub(crate) latch: Option<&'a Latch>,
+}
 
 /// What is kept from the preparation for the time behind the gate.
 struct Ready {
     identity: Identity,
     /// `/proc/sys` as it was before the masks.
     settings: Option<OwnedFd>,
+    /// For hooks, and the agent of the system-call filter.
+    words: Vec<u8>,
 }
 
 /// The whole life of init before the program. Never returns.
-pub(crate) fn run(plan: &Plan<'_>, stdio: &Stdio<'_>, gate: &Inside, cgroup: Option<&Cgroup>) -> ! {
-    let failure = match prepare(plan, stdio, gate, cgroup).and_then(|ready| start(plan, stdio, gate, &ready)) {
+pub(crate) fn run(plan: &Plan<'_>, stdio: &Stdio<'_>, barrier: &Barrier<'_>, cgroup: Option<&Cgroup>) -> ! {
+    let ready = prepare(plan, stdio, barrier.gate, cgroup);
+    let late = ready.is_ok() && barrier.latch.is_some();
+    let failure = match ready.and_then(|ready| start(plan, stdio, barrier, &ready)) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
-    gate.tell(&Report::Failed(failure), None);
+    if late {
+        // The maker has left; whoever reads the container's output is all there is.
+        let _ = rustix::io::write(rustix::stdio::stderr(), format!("berth: {}\n", failure.message).as_bytes());
+        process::exit_now(failure.exit_code());
+    }
+    barrier.gate.tell(&Report::Failed(failure), None);
     process::exit_now(1)
 }
 
@@ -49,7 +68,11 @@ fn prepare(plan: &Plan<'_>, stdio: &Stdio<'_>, gate: &Inside, cgroup: Option<&Cg
     let tree = received.next().ok_or_else(|| missing("the root file system"))?;
     rootfs::attach(tree.as_fd())?;
     attach::all(tree.as_fd(), &plan.mounts, &mut made, &mut received)?;
+    if plan.waits_for_hooks() {
+        gate.tell(&Report::Mounted, None);
+    }
     show_control_groups(plan, gate, tree.as_fd())?;
+    let words = if plan.wants_state() { gate.wait(Order::State)?.0 } else { Vec::new() };
     let pair = open_terminal(stdio, tree.as_fd())?;
     let settings = open_settings(plan, tree.as_fd())?;
     mask::protect(tree.as_fd(), plan.linux.readonly_paths().as_deref().unwrap_or_default())?;
@@ -57,31 +80,46 @@ fn prepare(plan: &Plan<'_>, stdio: &Stdio<'_>, gate: &Inside, cgroup: Option<&Cg
     plan.process.enter_directory(tree.as_fd(), true)?;
     seal(plan, tree.as_fd())?;
     let identity = plan.process.identity(tree.as_fd())?;
+    run_hooks("createContainer", plan.hooks.and_then(|hooks| hooks.create_container().as_ref()), &words)?;
     enter_root(plan, tree.as_fd())?;
     // Not before: no root can be left for one that is shared (pivot_root(2)).
     rootfs::propagate(tree.as_fd(), plan.linux.rootfs_propagation().as_deref())?;
     report_ready(stdio, gate, &identity, pair)?;
-    Ok(Ready { identity, settings })
+    Ok(Ready { identity, settings, words })
 }
 
 /// Everything behind the gate.
 fn start(
     plan: &Plan<'_>,
     stdio: &Stdio<'_>,
-    gate: &Inside,
+    barrier: &Barrier<'_>,
     ready: &Ready,
 ) -> Result<std::convert::Infallible, Failure> {
-    gate.wait(Order::Go)?;
+    match barrier.latch {
+        Some(latch) => latch.wait()?,
+        None => drop(barrier.gate.wait(Order::Go)?),
+    }
     if let (Some(wanted), Some(settings)) = (plan.linux.sysctl(), &ready.settings) {
         sysctl::write(settings.as_fd(), wanted)?;
     }
-    plan.process.confine(&ready.identity)?;
+    schedule::settle(plan.linux)?;
+    plan.process.confine(&ready.identity, &ready.words)?;
+    run_hooks("startContainer", plan.hooks.and_then(|hooks| hooks.start_container().as_ref()), &ready.words)?;
     if plan.init {
         process::set_dumpable(false).map_err(|errno| Failure::kernel("init", "cannot become undumpable", errno))?;
         let arguments = plan.process.process.args().as_deref().unwrap_or_default();
         reaper::split(matches!(stdio, Stdio::Terminal { .. }), arguments)?;
     }
     Err(plan.process.execute(&ready.identity))
+}
+
+/// Runs hooks that belong to the container's side.
+fn run_hooks(point: &str, hooks: Option<&Vec<Hook>>, words: &[u8]) -> Result<(), Failure> {
+    if hooks.is_none() {
+        return Ok(());
+    }
+    hook::run(point, hooks, &listener::state(words))
+        .map_err(|message| Failure::own("hook", berth_sys::Errno::CANCELED, message))
 }
 
 /// Takes the ids of the user namespace's root: until then the process is nobody in it.

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use berth_snapshot::Rootfs;
 use berth_sys::mount::Propagation;
 use berth_sys::namespace::bit;
-use oci_spec::runtime::{Linux, Mount, Process, Spec};
+use oci_spec::runtime::{Hooks, Linux, Mount, Process, Spec};
 
 use crate::bundle::Bundle;
 use crate::error::{Error, Result};
@@ -13,7 +13,6 @@ use crate::id_map::IdMaps;
 use crate::mount::option::{self, Options};
 use crate::namespace::Namespaces;
 use crate::process::ProcessPlan;
-use crate::seccomp::Program;
 
 /// Everything about one container that is decided before it exists.
 pub(crate) struct Plan<'a> {
@@ -23,6 +22,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) rootfs: Rootfs,
     pub(crate) read_only: bool,
     pub(crate) init: bool,
+    /// Hooks that are to run while it is made.
+    pub(crate) hooks: Option<&'a Hooks>,
+    /// Ids on disk appear through the container's maps, as berth wants it for what it owns.
+    pub(crate) shifts_ids: bool,
     pub(crate) namespaces: Namespaces,
     /// Empty without a new user namespace.
     pub(crate) id_maps: IdMaps,
@@ -35,6 +38,8 @@ pub(crate) struct Planned {
     pub(crate) destination: PathBuf,
     pub(crate) kind: Kind,
     pub(crate) options: Options,
+    /// Id maps of its own.
+    pub(crate) maps: Option<IdMaps>,
 }
 
 /// Who makes a mount, and how.
@@ -51,13 +56,12 @@ pub(crate) enum Kind {
 }
 
 impl<'a> Plan<'a> {
-    /// Checks a bundle. `filter` is the compiled system-call filter.
-    pub(crate) fn of(bundle: &'a Bundle, filter: Option<&'a Program>) -> Result<Self> {
+    /// Checks a bundle.
+    pub(crate) fn of(bundle: &'a Bundle, process: ProcessPlan<'a>) -> Result<Self> {
         let missing = |field| Error::InvalidSpec { field, reason: String::from("it is missing") };
         let spec = &bundle.spec;
         let linux = spec.linux().as_ref().ok_or_else(|| missing("linux"))?;
-        let process = spec.process().as_ref().ok_or_else(|| missing("process"))?;
-        check_process(process)?;
+        check_process(process.process)?;
         let namespaces = Namespaces::of(linux.namespaces().as_deref().unwrap_or_default())?;
         let id_maps = if namespaces.new & bit::USER != 0 {
             let (users, groups) = (linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref());
@@ -71,7 +75,6 @@ impl<'a> Plan<'a> {
             .flatten()
             .filter_map(|mount| planned(mount, &namespaces).transpose())
             .collect::<Result<_>>()?;
-        let process = ProcessPlan { process, filter, groups: &bundle.extension.groups };
         Ok(Self {
             spec,
             linux,
@@ -79,10 +82,24 @@ impl<'a> Plan<'a> {
             rootfs: bundle.rootfs()?,
             read_only: spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false),
             init: bundle.extension.init,
+            hooks: None,
+            shifts_ids: bundle.extension.rootfs.is_some(),
             namespaces,
             id_maps,
             mounts,
         })
+    }
+
+    /// Whether init must wait for hooks that the maker runs.
+    pub(crate) fn waits_for_hooks(&self) -> bool {
+        let early = |hooks: &&Hooks| hooks.prestart().is_some() || hooks.create_runtime().is_some();
+        self.hooks.as_ref().is_some_and(early)
+    }
+
+    /// Whether init wants the container's state.
+    pub(crate) fn wants_state(&self) -> bool {
+        let own = |hooks: &&Hooks| hooks.create_container().is_some() || hooks.start_container().is_some();
+        self.hooks.as_ref().is_some_and(own) || self.process.listener.is_some()
     }
 
     /// Whether the container's cgroup mount, if any, shows the groups of version 1.
@@ -131,7 +148,9 @@ fn planned(mount: &Mount, namespaces: &Namespaces) -> Result<Option<Planned>> {
         "mqueue" if !namespaces.rules(bit::IPC) => host_view(&mut options, "/dev/mqueue"),
         other => Kind::Filesystem(other.to_owned()),
     };
-    Ok(Some(Planned { destination, kind, options }))
+    let (users, groups) = (mount.uid_mappings().as_ref(), mount.gid_mappings().as_ref());
+    let maps = users.or(groups).map(|_| IdMaps::of(users, groups, None)).transpose()?;
+    Ok(Some(Planned { destination, kind, options, maps }))
 }
 
 fn host_view(options: &mut Options, path: &str) -> Kind {

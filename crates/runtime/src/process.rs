@@ -13,6 +13,8 @@ use rustix::fs::OFlags;
 
 use crate::capability::Sets;
 use crate::error::{Failure, describe};
+use crate::label;
+use crate::listener::Listener;
 use crate::path::{self, Make};
 use crate::seccomp::Program;
 use crate::user::{self, Identity};
@@ -28,6 +30,10 @@ pub(crate) struct ProcessPlan<'a> {
     pub(crate) filter: Option<&'a Program>,
     /// Supplementary groups by name or number.
     pub(crate) groups: &'a [String],
+    /// Who decides about calls that the filter does not decide about.
+    pub(crate) listener: Option<&'a Listener>,
+    /// How many descriptors from 3 on the program keeps.
+    pub(crate) kept: u32,
 }
 
 impl ProcessPlan<'_> {
@@ -76,25 +82,31 @@ impl ProcessPlan<'_> {
 
     /// Gives up everything that the program shall not have, and becomes its user. Without `no_new_privs` the filter
     /// needs a right that is given up here, so it comes first; with it, it comes last and never sees these calls.
-    pub(crate) fn confine(&self, identity: &Identity) -> Result<(), Failure> {
+    /// `words` are for the filter's agent.
+    pub(crate) fn confine(&self, identity: &Identity, words: &[u8]) -> Result<(), Failure> {
         let no_new_privileges = self.process.no_new_privileges().unwrap_or(false);
         if !no_new_privileges {
-            self.install_filter()?;
+            self.install_filter(words)?;
         }
         self.become_user(identity)?;
         process::set_umask(self.process.user().umask().unwrap_or(0o022));
         if no_new_privileges {
             process::set_no_new_privileges()
                 .map_err(|errno| Failure::kernel("no_new_privileges", "cannot set no_new_privs", errno))?;
-            self.install_filter()?;
+            self.install_filter(words)?;
         }
         Ok(())
     }
 
-    fn install_filter(&self) -> Result<(), Failure> {
+    fn install_filter(&self, words: &[u8]) -> Result<(), Failure> {
         let Some(filter) = self.filter else { return Ok(()) };
-        let installed = berth_sys::seccomp::install(&filter.instructions, filter.flags);
-        installed.map(drop).map_err(|errno| Failure::kernel("seccomp", "cannot install the system-call filter", errno))
+        let asked = if filter.notifies { berth_sys::seccomp::flag::NEW_LISTENER } else { 0 };
+        let installed = berth_sys::seccomp::install(&filter.instructions, filter.flags | asked)
+            .map_err(|errno| Failure::kernel("seccomp", "cannot install the system-call filter", errno))?;
+        match (installed, self.listener) {
+            (Some(filter), Some(listener)) => listener.hand_over(&filter, words),
+            _ => Ok(()),
+        }
     }
 
     fn become_user(&self, identity: &Identity) -> Result<(), Failure> {
@@ -124,8 +136,11 @@ impl ProcessPlan<'_> {
         let arguments = strings(self.process.args().as_deref().unwrap_or_default());
         let environment = self.environment(identity);
         let vectors = Vectors::new(&arguments, &environment);
-        if let Err(errno) = berth_sys::descriptor::close_on_exec_from(3) {
+        if let Err(errno) = berth_sys::descriptor::close_on_exec_from(3 + self.kept) {
             return Failure::kernel("exec", "cannot close descriptors", errno);
+        }
+        if let Err(failure) = label::set_for_exec(self.process) {
+            return failure;
         }
         if let Err(errno) = process::reset_signals() {
             return Failure::kernel("exec", "cannot reset signals", errno);
@@ -207,10 +222,5 @@ pub(crate) fn root() -> Result<std::os::fd::OwnedFd, Failure> {
 
 /// The filter of a specification, compiled.
 pub(crate) fn filter(seccomp: Option<&LinuxSeccomp>) -> crate::Result<Option<Program>> {
-    let filter = seccomp.map(crate::seccomp::compile).transpose()?;
-    if filter.as_ref().is_some_and(|filter| filter.notifies) {
-        let reason = String::from("SCMP_ACT_NOTIFY needs a listener, and there is none");
-        return Err(crate::Error::InvalidSpec { field: "linux.seccomp", reason });
-    }
-    Ok(filter)
+    Ok(seccomp.map(crate::seccomp::compile).transpose()?)
 }

@@ -12,6 +12,7 @@ pub mod clone;
 pub mod descriptor;
 pub mod exe;
 pub mod exec;
+pub mod interface;
 pub mod keyring;
 pub mod message;
 pub mod mount;
@@ -21,7 +22,11 @@ pub mod network;
 pub mod pidfd;
 pub mod process;
 pub mod pty;
+pub mod random;
+pub mod schedule;
 pub mod seccomp;
+#[cfg(target_arch = "x86_64")]
+pub mod tsc;
 
 pub use rustix::io::Errno;
 

@@ -1,5 +1,6 @@
 //! The first process: arguments, environment, user, limits.
 
+use berth_runtime::label;
 use serde_json::{Value, json};
 
 use super::{Input, SecurityOptions};
@@ -25,10 +26,12 @@ pub fn build(input: &Input, capabilities: &Value, security: &SecurityOptions) ->
     if let (true, Some((rows, columns))) = (tty, input.console) {
         process["consoleSize"] = json!({"height": rows, "width": columns});
     }
-    for (key, value) in [("apparmorProfile", &security.apparmor), ("selinuxLabel", &security.selinux)] {
-        if let Some(value) = value {
-            process[key] = json!(value);
-        }
+    // As with Docker, a label for a module that the kernel does not have is no wall, and no obstacle.
+    if let Some(profile) = security.apparmor.as_ref().filter(|_| label::has_apparmor()) {
+        process["apparmorProfile"] = json!(profile);
+    }
+    if let Some(label) = security.selinux.as_ref().filter(|_| label::has_selinux()) {
+        process["selinuxLabel"] = json!(label);
     }
     process
 }

@@ -17,6 +17,8 @@ pub(crate) struct Options {
     pub(crate) propagation: Option<(Propagation, bool)>,
     /// `bind` (false) or `rbind` (true).
     pub(crate) bind: Option<bool>,
+    /// Show owners through the container's id map, asked for by name.
+    pub(crate) with_id_map: bool,
     /// Leave out the id map that a container's bind mounts get.
     pub(crate) without_id_map: bool,
     /// What is meant for the file system itself.
@@ -81,7 +83,7 @@ pub(crate) fn parse<S: AsRef<str>>(list: &[S]) -> Options {
             "noatime" => access_time(&mut options, attr::NO_ACCESS_TIME),
             "strictatime" => access_time(&mut options, attr::STRICT_ACCESS_TIME),
             "noidmap" => options.without_id_map = true,
-            "idmap" | "ridmap" => options.without_id_map = false,
+            "idmap" | "ridmap" => (options.with_id_map, options.without_id_map) = (true, false),
             _ => options.data.push(match text.split_once('=') {
                 Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
                 None => (text.to_owned(), None),

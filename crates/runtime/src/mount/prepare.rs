@@ -9,6 +9,7 @@ use berth_sys::mount::{Change, Propagation, clone_tree, set_attributes};
 use berth_sys::namespace;
 use rustix::fs::CWD;
 
+use super::id_shift;
 use super::option::Options;
 use crate::device;
 use crate::error::{Error, Result};
@@ -27,12 +28,22 @@ pub(crate) struct Prepared {
 /// Prepares everything that needs the host's rights. `user_namespace` is the container's, when it has one.
 pub(crate) fn all(plan: &Plan<'_>, user_namespace: Option<BorrowedFd<'_>>) -> Result<Prepared> {
     let mut prepared = Prepared::default();
-    let root = plan.rootfs.mount_on(user_namespace, &mut prepared.scaffold)?;
+    let shift = user_namespace.filter(|_| plan.shifts_ids);
+    let root = plan.rootfs.mount_on(shift, &mut prepared.scaffold)?;
+    if plan.rootfs.lower.is_empty() {
+        detach_events(&root)?;
+    }
     prepared.mounts.push(root);
     for mount in &plan.mounts {
         match &mount.kind {
             Kind::Bind(source) => {
-                let bound = bind(source, &mount.options, user_namespace, &mut prepared.warnings)?;
+                let own = mount.maps.as_ref().map(id_shift::namespace_of).transpose()?;
+                let shift = match &own {
+                    Some(own) => Some(own.as_fd()),
+                    None if mount.options.with_id_map => user_namespace,
+                    None => shift,
+                };
+                let bound = bind(source, &mount.options, shift, &mut prepared.warnings)?;
                 prepared.mounts.push(bound);
             }
             Kind::Devices => {
@@ -45,6 +56,12 @@ pub(crate) fn all(plan: &Plan<'_>, user_namespace: Option<BorrowedFd<'_>>) -> Re
         }
     }
     Ok(prepared)
+}
+
+/// The host shall not see what is mounted in the container, even where its own mounts are shared.
+fn detach_events(root: &OwnedFd) -> Result<()> {
+    let change = Change { propagation: Some(Propagation::Private), ..Change::default() };
+    set_attributes(root.as_fd(), &change).map_err(Error::prepare("set the propagation of", Path::new("/")))
 }
 
 /// A clone of a tree of the host.
