@@ -25,6 +25,7 @@ pub mod ignore;
 mod instruction;
 pub mod limit;
 mod line;
+pub mod lint;
 mod mount;
 mod parse;
 pub mod scope;

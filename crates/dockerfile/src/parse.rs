@@ -17,6 +17,7 @@ use crate::limit;
 use crate::line::{Logical, Reader};
 use crate::span::{Position, Span};
 use statement::Statement;
+pub(crate) use statement::distance;
 
 /// Reads a Dockerfile.
 ///

@@ -163,6 +163,12 @@ impl Scope {
         Ok((name, value))
     }
 
+    /// Gives a declared argument the empty value, for checks that only ask whether it was declared.
+    pub(crate) fn declare_empty(&mut self, name: &str) {
+        self.args.retain(|(known, _)| known != name);
+        self.args.push((name.to_owned(), Some(String::new())));
+    }
+
     /// `ENV`: all pairs are expanded with what held before, then set. Gives them as they now stand.
     ///
     /// # Errors

@@ -201,7 +201,7 @@ fn nearest<'n>(word: &str, names: &[&'n str]) -> Option<&'n str> {
 }
 
 /// Edits between two words (Levenshtein); long words are simply far.
-fn distance(left: &str, right: &str) -> usize {
+pub(crate) fn distance(left: &str, right: &str) -> usize {
     if left.len() > 32 {
         return usize::MAX;
     }
