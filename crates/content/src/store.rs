@@ -6,12 +6,15 @@ use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use berth_spec::Digest;
 
 use crate::{BlobWriter, Error, Result};
 
+/// How long a blob that was not finished waits to be taken up again.
+pub(crate) const PARTIAL_AGE_MAX: Duration = Duration::from_secs(3 * 24 * 3600);
 const COPY_BUFFER_BYTES: usize = 128 * 1024;
 
 /// A handle to the store; clones share it.
@@ -27,7 +30,7 @@ impl Store {
     /// [`Error::Open`] when a directory cannot be made or swept.
     pub fn open(root: &Path) -> Result<Self> {
         let store = Self { root: root.into() };
-        for dir in [store.blobs(), store.ingest()] {
+        for dir in [store.blobs(), store.ingest(), store.partials()] {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -35,7 +38,29 @@ impl Store {
                 .map_err(|source| Error::Open { path: dir, source })?;
         }
         store.sweep_ingest().map_err(|source| Error::Open { path: store.ingest(), source })?;
+        store.sweep_partials().map_err(|source| Error::Open { path: store.partials(), source })?;
         Ok(store)
+    }
+
+    /// Removes what nobody has taken up again for long.
+    fn sweep_partials(&self) -> io::Result<()> {
+        for entry in std::fs::read_dir(self.partials())? {
+            let entry = entry?;
+            let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+            if age > PARTIAL_AGE_MAX {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings everything that was written to the file system of the store to the disk.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn sync(&self) -> Result<()> {
+        let root = File::open(&*self.root).map_err(|source| Error::Open { path: self.root.to_path_buf(), source })?;
+        rustix::fs::syncfs(root).map_err(|errno| Error::Write { source: errno.into() })
     }
 
     fn sweep_ingest(&self) -> io::Result<()> {
@@ -47,6 +72,10 @@ impl Store {
 
     pub(crate) fn blobs(&self) -> PathBuf {
         self.root.join("blobs/sha256")
+    }
+
+    pub(crate) fn partials(&self) -> PathBuf {
+        self.root.join("partial")
     }
 
     pub(crate) fn ingest(&self) -> PathBuf {

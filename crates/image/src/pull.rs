@@ -71,7 +71,7 @@ impl Images {
         let reference = &wanted.reference;
         let repository = Arc::new(Repository::open(reference, &wanted.policy, wanted.credentials.clone())?);
         let platform = wanted.platform.clone().unwrap_or_else(Platform::host);
-        let Resolved { digest, manifest } = repository.resolve(reference, &platform).await?;
+        let Resolved { digest, manifest, document: _ } = repository.resolve(reference, &platform).await?;
         let named = reference.digest().map_or(reference.tag().unwrap_or_default(), Digest::as_str);
         let from = Some(format!("Pulling from {}", reference.path()));
         say(progress.as_ref(), Progress { id: Some(named.to_owned()), status: from, ..Progress::default() }).await;
@@ -96,7 +96,7 @@ impl Images {
     /// The configuration: its bytes, and what they say.
     async fn config(
         &self,
-        repository: &Repository,
+        repository: &Arc<Repository>,
         blob: &Descriptor,
         wanted: &PullRequest,
     ) -> Result<(Vec<u8>, ImageConfig)> {
@@ -104,7 +104,7 @@ impl Images {
             let reason = format!("its configuration has more than {CONFIG_BYTES_MAX} bytes");
             return Err(berth_remote::Error::Manifest { reference: wanted.reference.familiar(), reason }.into());
         }
-        repository.fetch(blob, &self.shared.content, &|_| ()).await?;
+        repository.fetch(blob, &self.shared.content).await?;
         let digest = blob.digest.clone();
         let bytes = self.blocking(move |shared| Ok(shared.content.read_small(&digest, CONFIG_BYTES_MAX)?)).await?;
         let config = parse_config(&bytes)?;
@@ -159,7 +159,7 @@ impl Images {
 }
 
 async fn fetch_layer(
-    repository: &Repository,
+    repository: &Arc<Repository>,
     content: &berth_content::Store,
     blob: &Descriptor,
     progress: Option<&ProgressSender>,
@@ -176,7 +176,8 @@ async fn fetch_layer(
             let _ = progress.try_send(Progress::step(&shown, "Downloading", current, blob.size));
         }
     };
-    repository.fetch(blob, content, &told).await?;
+    told(0);
+    repository.fetch(blob, content).await?;
     say(progress, step(&blob.digest, "Verifying Checksum")).await;
     say(progress, step(&blob.digest, "Download complete")).await;
     Ok(())

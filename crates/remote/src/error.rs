@@ -1,9 +1,10 @@
 //! What can go wrong with a registry. Texts that clients match are Docker's.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use berth_kit::{Kind, Kinded};
 use berth_spec::Digest;
+use hyper::Method;
 
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -28,11 +29,19 @@ pub enum Error {
         reason: String,
     },
     /// No connection, or one that broke before the answer.
-    #[error("Get \"{url}\": {reason}")]
+    #[error("{request}: {reason}")]
     Unreachable {
-        /// What was asked for.
-        url: String,
+        /// What was asked for: `Get "https://…"`.
+        request: String,
         /// Why.
+        reason: String,
+    },
+    /// A `hosts.toml` that cannot be used.
+    #[error("{path}: {reason}", path = path.display())]
+    Hosts {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
         reason: String,
     },
     /// The header `X-Registry-Auth` is not what it should be.
@@ -57,10 +66,10 @@ pub enum Error {
         realm: String,
     },
     /// The registry or its token server does not take the credentials.
-    #[error("Get \"{url}\": unauthorized: {reason}")]
+    #[error("{request}: unauthorized: {reason}")]
     Unauthorized {
-        /// What was asked for.
-        url: String,
+        /// What was asked for: `Get "https://…"`.
+        request: String,
         /// The server's words.
         reason: String,
     },
@@ -69,6 +78,12 @@ pub enum Error {
     Denied {
         /// Familiar name.
         repository: String,
+        /// The registry's words.
+        reason: String,
+    },
+    /// The registry takes nothing from this user.
+    #[error("{reason}")]
+    PushDenied {
         /// The registry's words.
         reason: String,
     },
@@ -103,28 +118,30 @@ pub enum Error {
         reason: String,
     },
     /// The registry has been asked too often.
-    #[error("Get \"{url}\": toomanyrequests: {reason}")]
+    #[error("{request}: toomanyrequests: {reason}")]
     TooManyRequests {
-        /// What was asked for.
-        url: String,
+        /// What was asked for: `Get "https://…"`.
+        request: String,
         /// The server's words.
         reason: String,
+        /// How long it wants to be left alone.
+        wait: Option<Duration>,
     },
     /// Any other refusal.
-    #[error("Get \"{url}\": the registry answers {status}: {reason}")]
+    #[error("{request}: the registry answers {status}: {reason}")]
     Status {
-        /// What was asked for.
-        url: String,
+        /// What was asked for: `Get "https://…"`.
+        request: String,
         /// Status code.
         status: u16,
         /// The server's words.
         reason: String,
     },
     /// A redirect that is not followed.
-    #[error("Get \"{url}\": redirect refused: {reason}")]
+    #[error("{request}: redirect refused: {reason}")]
     Redirect {
-        /// What was asked for.
-        url: String,
+        /// What was asked for: `Get "https://…"`.
+        request: String,
         /// Why.
         reason: String,
     },
@@ -164,15 +181,67 @@ pub enum Error {
         /// Why it broke the last time.
         reason: String,
     },
+    /// A blob that the registry does not take.
+    #[error("push of blob {digest} to {registry}: {reason}")]
+    Upload {
+        /// Which.
+        digest: Digest,
+        /// Where to.
+        registry: String,
+        /// Why.
+        reason: String,
+    },
+    /// A download that another pull began, and that failed there.
+    #[error("{0}")]
+    Shared(std::sync::Arc<Self>),
+    /// Nobody wants the blob any more.
+    #[error("the download of blob {0} was interrupted")]
+    Interrupted(Digest),
+    /// A registry that cannot be searched.
+    #[error("{registry} cannot be searched: {reason}")]
+    Search {
+        /// Which.
+        registry: String,
+        /// Why.
+        reason: String,
+    },
     /// Keeping blobs.
     #[error(transparent)]
     Content(#[from] berth_content::Error),
+}
+
+/// A request as messages show it: `Get "https://…"`.
+pub(crate) fn request(method: &Method, url: &str) -> String {
+    let mut word = method.as_str().to_ascii_lowercase();
+    word[..1].make_ascii_uppercase();
+    format!("{word} \"{url}\"")
 }
 
 impl Error {
     /// Whether another way to the same registry may help: nobody answered in HTTP at all.
     pub(crate) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
+    }
+
+    /// Whether it says something about the endpoint, not about what it was asked for.
+    pub(crate) fn is_sickness(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::TooManyRequests { .. }
+            | Self::Cut { .. }
+            | Self::WrongBlob { .. }
+            | Self::WrongSize { .. } => true,
+            Self::Status { status, .. } => *status >= 500,
+            _ => false,
+        }
+    }
+
+    /// How long the endpoint wants to be left alone.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyRequests { wait, .. } => *wait,
+            _ => None,
+        }
     }
 }
 
@@ -183,6 +252,8 @@ impl Kinded for Error {
             Self::Denied { .. } | Self::ManifestUnknown { .. } | Self::NoPlatform { .. } => Kind::NotFound,
             // Docker answers 500 for what a registry does wrong; 401 would be understood as the engine's own.
             Self::Content(error) => error.kind(),
+            Self::Shared(error) => error.kind(),
+            Self::Search { .. } => Kind::NotBuilt,
             _ => Kind::Internal,
         }
     }

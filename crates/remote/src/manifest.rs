@@ -30,6 +30,19 @@ pub struct Resolved {
     pub digest: Digest,
     /// The image's manifest.
     pub manifest: Manifest,
+    /// The manifest as it came.
+    pub document: Document,
+}
+
+/// A manifest or an index as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its own word, else the registry's.
+    pub media_type: String,
+    /// What the digest is of.
+    pub bytes: Bytes,
+    /// Computed.
+    pub digest: Digest,
 }
 
 /// The fields that tell a manifest from an index when the media type does not.
@@ -42,12 +55,6 @@ struct Outline {
     manifests: Option<serde::de::IgnoredAny>,
 }
 
-struct Document {
-    media_type: String,
-    bytes: Bytes,
-    digest: Digest,
-}
-
 impl Repository {
     /// The manifest that `reference` means for `platform`.
     ///
@@ -56,9 +63,10 @@ impl Repository {
     /// [`Error::Manifest`], and those of the connection.
     pub async fn resolve(&self, reference: &Reference, platform: &Platform) -> Result<Resolved> {
         let mut last = Err(self.no_way());
-        for way in self.ways() {
+        let by_tag = reference.digest().is_none();
+        for way in self.ways(|abilities| abilities.pull && (abilities.resolve || !by_tag)) {
             last = self.resolve_by(way, reference, platform).await;
-            if !Self::goes_on(way, &last) {
+            if !self.goes_on(way, &last) {
                 break;
             }
         }
@@ -76,7 +84,8 @@ impl Repository {
             let media_type = outline.media_type.unwrap_or_else(|| document.media_type.clone());
             let is_index = [OCI_INDEX, DOCKER_INDEX].contains(&media_type.as_str()) || outline.manifests.is_some();
             if !is_index {
-                return Ok(Resolved { digest, manifest: image(&name, &media_type, &document.bytes)? });
+                let manifest = image(&name, &media_type, &document.bytes)?;
+                return Ok(Resolved { digest, manifest, document: Document { media_type, ..document } });
             }
             let index: Index = parse(&name, &document.bytes)?;
             let fitting = choose(&index.manifests, platform);
@@ -86,11 +95,33 @@ impl Repository {
         Err(Error::Manifest { reference: name, reason: "its indexes are nested too deeply".to_owned() })
     }
 
+    /// The manifest or index that `target`, a tag or a digest, names; as it is.
+    ///
+    /// # Errors
+    /// As for [`Repository::resolve`].
+    pub async fn manifest(&self, target: &str) -> Result<Document> {
+        let digest = Digest::parse(target).ok();
+        let joint = if digest.is_some() { '@' } else { ':' };
+        let name = format!("{}{joint}{target}", self.familiar);
+        let mut last = Err(self.no_way());
+        for way in self.ways(|abilities| abilities.pull && (abilities.resolve || digest.is_some())) {
+            last = self.document(way, &name, target, digest.as_ref()).await;
+            if !self.goes_on(way, &last) {
+                break;
+            }
+        }
+        let document = last?;
+        let outline: Outline = parse(&name, &document.bytes)?;
+        let guess = || if outline.manifests.is_some() { OCI_INDEX } else { OCI_MANIFEST }.to_owned();
+        let told = Some(document.media_type.clone()).filter(|told| told.contains("manifest") || told.contains("index"));
+        Ok(Document { media_type: outline.media_type.or(told).unwrap_or_else(guess), ..document })
+    }
+
     /// A manifest or index; when its digest is known, it is what it must be.
     async fn document(&self, way: &Way, name: &str, target: &str, digest: Option<&Digest>) -> Result<Document> {
         let accept = [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST].join(", ");
-        let wanted = Wanted { path: format!("manifests/{target}"), accept: &accept, from: 0, reference: name };
-        let response = self.get(way, &wanted).await?;
+        let wanted = Wanted::get(format!("manifests/{target}"), &accept, name);
+        let response = self.call(way, &wanted).await?;
         let media_type = response.headers().get(header::CONTENT_TYPE).and_then(|text| text.to_str().ok());
         let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned();
         let reference = name.to_owned();
@@ -98,8 +129,9 @@ impl Repository {
             Ok(bytes) => bytes,
             Err(Unread::TooLarge) => return Err(Error::ManifestTooLarge { reference, limit: MANIFEST_BYTES_MAX }),
             Err(Unread::Broken(reason)) => {
-                let url = format!("{}/v2/{}/manifests/{target}", way.endpoint.origin, self.path);
-                return Err(Error::Unreachable { url, reason });
+                let url = format!("{}{}/{}/manifests/{target}", way.endpoint.origin, way.endpoint.root, self.path);
+                let request = crate::error::request(&hyper::Method::GET, &url);
+                return Err(Error::Unreachable { request, reason });
             }
         };
         let found = Digest::from_sha256(&Sha256::digest(&bytes).into());

@@ -3,9 +3,9 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use berth_spec::reference::DEFAULT_DOMAIN;
-use hyper::Uri;
+use hyper::{HeaderMap, Uri};
 
-use crate::{Error, Result, origin::Origin};
+use crate::{Error, Proxies, Result, origin::Origin, trust::Trust};
 
 /// Docker's registry answers at another host than images are named after.
 const DEFAULT_HOST: &str = "registry-1.docker.io";
@@ -17,40 +17,89 @@ pub struct Policy {
     pub mirrors: Vec<String>,
     /// `host[:port]` or networks like `10.0.0.0/8` that are trusted without certificate and may speak plain HTTP.
     pub insecure: Vec<String>,
-    /// Directories with a directory of `*.crt` for each `host[:port]`.
+    /// Directories with a directory for each `host[:port]`: certificates (Docker's layout) and `hosts.toml`
+    /// (containerd's).
     pub certificates: Vec<PathBuf>,
+    /// On the way to registries.
+    pub proxies: Proxies,
+    /// Hosts that may be token servers of any registry, beside the registry's own host.
+    pub realms: Vec<String>,
+    /// Connections for the blobs of one image, 0 for the default.
+    pub connections: usize,
+}
+
+/// What an endpoint is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Abilities {
+    /// Blobs, and manifests by digest.
+    pub pull: bool,
+    /// Manifests by tag.
+    pub resolve: bool,
+    pub push: bool,
+}
+
+impl Abilities {
+    pub const ALL: Self = Self { pull: true, resolve: true, push: true };
 }
 
 /// One way to a registry.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     pub origin: Origin,
-    /// Path before `/v2/`, without trailing slash.
-    pub prefix: String,
-    /// Whether certificates are checked.
-    pub is_verified: bool,
+    /// Path of the API, without trailing slash: `/v2`.
+    pub root: String,
+    pub trust: Trust,
     pub is_mirror: bool,
+    pub abilities: Abilities,
+    /// For every request.
+    pub headers: HeaderMap,
+    /// Told to mirrors that serve several registries.
+    pub namespace: Option<String>,
+}
+
+impl Endpoint {
+    fn new(origin: Origin, is_verified: bool) -> Self {
+        Self {
+            origin,
+            root: "/v2".to_owned(),
+            trust: Trust::plain(is_verified),
+            is_mirror: false,
+            abilities: Abilities::ALL,
+            headers: HeaderMap::new(),
+            namespace: None,
+        }
+    }
+
+    /// Names it in messages and in the book of health.
+    pub fn name(&self) -> String {
+        format!("{}{}", self.origin, self.root.strip_suffix("/v2").unwrap_or(&self.root))
+    }
 }
 
 impl Policy {
     /// The ways to the registry of `domain`, in the order they are tried.
     pub(crate) fn endpoints(&self, domain: &str) -> Result<Vec<Endpoint>> {
+        if let Some(declared) = self.hosts(domain, domain)? {
+            return Ok(declared);
+        }
         let mut endpoints = Vec::new();
         if domain == DEFAULT_DOMAIN {
             for mirror in &self.mirrors {
                 endpoints.push(self.mirror(mirror)?);
             }
         }
+        endpoints.extend(self.direct(domain)?);
+        Ok(endpoints)
+    }
+
+    /// The registry itself: over TLS, and without where that was declared.
+    pub(crate) fn direct(&self, domain: &str) -> Result<Vec<Endpoint>> {
         let host = if domain == DEFAULT_DOMAIN { DEFAULT_HOST } else { domain };
         let invalid = || Error::Address { address: host.to_owned(), reason: "not a host" };
         let is_insecure = self.is_insecure(host);
-        let direct = |is_tls: bool| -> Result<Endpoint> {
-            let origin = Origin::new(is_tls, host).ok_or_else(invalid)?;
-            Ok(Endpoint { origin, prefix: String::new(), is_verified: !is_insecure, is_mirror: false })
-        };
-        endpoints.push(direct(true)?);
-        if is_insecure {
-            endpoints.push(direct(false)?);
+        let mut endpoints = Vec::new();
+        for is_tls in if is_insecure { &[true, false][..] } else { &[true] } {
+            endpoints.push(Endpoint::new(Origin::new(*is_tls, host).ok_or_else(invalid)?, !is_insecure));
         }
         Ok(endpoints)
     }
@@ -60,11 +109,11 @@ impl Policy {
         let uri: Uri = address.parse().map_err(|_| invalid("not a URL"))?;
         let origin = Origin::of(&uri).ok_or_else(|| invalid("a mirror is http(s)://host[:port][/path]"))?;
         let is_verified = !self.is_insecure(&origin.authority());
-        Ok(Endpoint { origin, prefix: uri.path().trim_end_matches('/').to_owned(), is_verified, is_mirror: true })
+        let root = format!("{}/v2", uri.path().trim_end_matches('/'));
+        Ok(Endpoint { root, is_mirror: true, ..Endpoint::new(origin, is_verified) })
     }
-
     /// Whether `authority` was declared insecure, or is this machine itself.
-    fn is_insecure(&self, authority: &str) -> bool {
+    pub(crate) fn is_insecure(&self, authority: &str) -> bool {
         let Some(origin) = Origin::new(true, authority) else { return false };
         let address: Option<IpAddr> = origin.bare_host().parse().ok();
         if origin.host == "localhost" || address.is_some_and(|address| address.is_loopback()) {
@@ -77,7 +126,7 @@ impl Policy {
 }
 
 /// Whether `network`, as `address/bits`, holds `address`; `None` when it is no network.
-fn network_holds(network: &str, address: IpAddr) -> Option<bool> {
+pub(crate) fn network_holds(network: &str, address: IpAddr) -> Option<bool> {
     let (base, bits) = network.split_once('/')?;
     let bits: u32 = bits.parse().ok()?;
     let prefix = |value: u128, width: u32| value.checked_shr(width.checked_sub(bits)?).or(Some(0));
@@ -97,7 +146,12 @@ mod tests {
     use super::*;
 
     fn ways(policy: &Policy, domain: &str) -> Vec<String> {
-        policy.endpoints(domain).unwrap().iter().map(|way| format!("{}{}", way.origin, way.prefix)).collect()
+        policy
+            .endpoints(domain)
+            .unwrap()
+            .iter()
+            .map(|way| format!("{}{}", way.origin, way.root.trim_end_matches("/v2")))
+            .collect()
     }
 
     #[test]

@@ -63,6 +63,7 @@ async fn pull(engine: &Engine, name: &str, query: &Query, headers: &HeaderMap) -
             mirrors: settings.registry_mirrors.clone(),
             insecure: settings.insecure_registries.clone(),
             certificates: CERTIFICATES.iter().map(PathBuf::from).collect(),
+            ..Policy::default()
         },
     };
     let images = engine.images.clone();

@@ -59,12 +59,12 @@ impl Server {
         Reference::parse(&format!("{}/team/app:1", self.address)).unwrap()
     }
 
-    pub fn repository(&self) -> Repository {
+    pub fn repository(&self) -> Arc<Repository> {
         self.repository_with(None)
     }
 
-    pub fn repository_with(&self, credentials: Option<Credentials>) -> Repository {
-        Repository::open(&self.reference(), &Policy::default(), credentials).unwrap()
+    pub fn repository_with(&self, credentials: Option<Credentials>) -> Arc<Repository> {
+        Arc::new(Repository::open(&self.reference(), &Policy::default(), credentials).unwrap())
     }
 }
 
