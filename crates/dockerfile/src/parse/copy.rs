@@ -85,8 +85,8 @@ fn files(statement: &Statement<'_>, reader: &mut Reader<'_>) -> Result<(Vec<Sour
         Some(destination) if !words.is_empty() => destination,
         _ => {
             let message = format!(
-                "{name} requires at least two arguments, but only {} provided. Destination could not be determined",
-                if statement.rest().is_empty() { "none were" } else { "one was" }
+                "{name} requires at least two arguments, but {} provided. Destination could not be determined",
+                if statement.rest().is_empty() { "none were" } else { "only one was" }
             );
             return Err(statement.fault(message));
         }

@@ -194,27 +194,33 @@ pub(super) fn boolean(name: &str, value: &str) -> Result<bool, String> {
     }
 }
 
-/// The name that differs by at most two letters, if one does.
+/// The name that differs by at most two letters, and by less than half of them, if one does.
 fn nearest<'n>(word: &str, names: &[&'n str]) -> Option<&'n str> {
     let scored = names.iter().map(|name| (distance(word, name), *name));
-    scored.filter(|(score, name)| *score <= 2 && *score < name.len()).min().map(|(_, name)| name)
+    scored.filter(|(score, name)| *score <= 2 && score * 2 < name.len()).min().map(|(_, name)| name)
 }
 
-/// Edits between two words (Levenshtein); long words are simply far.
+/// Edits between two words, neighbours swapped being one; long words are simply far.
 pub(crate) fn distance(left: &str, right: &str) -> usize {
-    if left.len() > 32 {
-        return usize::MAX;
+    const LONGEST: usize = 64;
+    if left.len() > LONGEST || right.len() > LONGEST {
+        return LONGEST;
     }
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in right.iter().enumerate() {
-            let cost = diagonal + usize::from(!a.eq_ignore_ascii_case(b));
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
+    let left: Vec<char> = left.chars().flat_map(char::to_lowercase).collect();
+    let right: Vec<char> = right.chars().flat_map(char::to_lowercase).collect();
+    let mut rows = vec![vec![0; right.len() + 1]; left.len() + 1];
+    for i in 0..=left.len() {
+        for j in 0..=right.len() {
+            rows[i][j] = match (i, j) {
+                (0, edits) | (edits, 0) => edits,
+                _ => {
+                    let replaced = rows[i - 1][j - 1] + usize::from(left[i - 1] != right[j - 1]);
+                    let swapped = i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1];
+                    let swap = if swapped { rows[i - 2][j - 2] + 1 } else { usize::MAX };
+                    replaced.min(swap).min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1)
+                }
+            };
         }
     }
-    row[right.len()]
+    rows[left.len()][right.len()]
 }
