@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `supervise` | owns one container; started by the daemon, outlives it |
 //! | `daemon` | answers the Engine API |
+//! | `runtime` | the OCI runtime's command line; also when the program is called `berth-runtime` |
 //! | `hello` | what the embedded image `berth/hello` runs |
 //! | anything else | the client |
 
@@ -13,10 +14,14 @@ mod hello;
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
+    let mut arguments = std::env::args_os();
+    if arguments.next().is_some_and(|name| Path::new(&name).ends_with("berth-runtime")) {
+        return berth_oci::main(arguments.collect());
+    }
     match arguments.next().as_deref().and_then(|mode| mode.to_str()) {
         Some("supervise") => supervise(arguments.next()),
         Some("daemon") => daemon::main(arguments.collect()),
+        Some("runtime") => berth_oci::main(arguments.collect()),
         Some("hello") => hello::main(),
         _ => berth_cli::main(std::env::args_os().skip(1).collect()),
     }

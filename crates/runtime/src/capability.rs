@@ -10,7 +10,7 @@ use berth_sys::capability as kernel;
 use oci_spec::runtime::{Capability, LinuxCapabilities};
 
 /// Every capability up to kernel 6.18, at its number.
-const NAMES: [&str; 41] = [
+pub const NAMES: [&str; 41] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
     "CAP_DAC_READ_SEARCH",

@@ -39,7 +39,7 @@ struct Ready {
 
 /// The whole life of init before the program. Never returns.
 pub(crate) fn run(plan: &Plan<'_>, stdio: &Stdio<'_>, barrier: &Barrier<'_>, cgroup: Option<&Cgroup>) -> ! {
-    let ready = prepare(plan, stdio, barrier.gate, cgroup);
+    let ready = prepare(plan, stdio, barrier, cgroup);
     let late = ready.is_ok() && barrier.latch.is_some();
     let failure = match ready.and_then(|ready| start(plan, stdio, barrier, &ready)) {
         Ok(never) => match never {},
@@ -55,7 +55,13 @@ pub(crate) fn run(plan: &Plan<'_>, stdio: &Stdio<'_>, barrier: &Barrier<'_>, cgr
 }
 
 /// Everything up to the gate.
-fn prepare(plan: &Plan<'_>, stdio: &Stdio<'_>, gate: &Inside, cgroup: Option<&Cgroup>) -> Result<Ready, Failure> {
+fn prepare(
+    plan: &Plan<'_>,
+    stdio: &Stdio<'_>,
+    barrier: &Barrier<'_>,
+    cgroup: Option<&Cgroup>,
+) -> Result<Ready, Failure> {
+    let gate = barrier.gate;
     // Nobody in the container may look into this process while it is still the engine's.
     process::set_dumpable(false).map_err(|errno| Failure::kernel("start", "cannot become undumpable", errno))?;
     enter_cgroup(cgroup)?;
@@ -84,6 +90,9 @@ fn prepare(plan: &Plan<'_>, stdio: &Stdio<'_>, gate: &Inside, cgroup: Option<&Cg
     enter_root(plan, tree.as_fd())?;
     // Not before: no root can be left for one that is shared (pivot_root(2)).
     rootfs::propagate(tree.as_fd(), plan.linux.rootfs_propagation().as_deref())?;
+    if barrier.latch.is_some() {
+        plan.process.find_program(&identity)?;
+    }
     report_ready(stdio, gate, &identity, pair)?;
     Ok(Ready { identity, settings, words })
 }

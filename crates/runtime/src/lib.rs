@@ -43,6 +43,6 @@ pub mod user;
 pub use bundle::{Bundle, Extension, IdRange};
 pub use create::{Container, Created, Deferred, create, create_latched};
 pub use error::{Error, Failure, Result};
-pub use exec::{Executed, exec};
+pub use exec::{Executed, exec, exec_keeping};
 pub use latch::Latch;
 pub use stdio::Stdio;

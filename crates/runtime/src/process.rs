@@ -157,6 +157,24 @@ impl ProcessPlan<'_> {
         refusal(name, errno)
     }
 
+    /// Whether there is a program at all, seen from the container's root: a container that is started much later shall
+    /// not be the first to say so.
+    pub(crate) fn find_program(&self, identity: &Identity) -> Result<(), Failure> {
+        let name = self.process.args().iter().flatten().next().map_or("", String::as_str);
+        if name.contains('/') {
+            let missing = |error: std::io::Error| {
+                let errno = Errno::from_io_error(&error).unwrap_or(Errno::NOENT);
+                Failure::own("exec", errno, format!("exec: {name:?}: stat {name}: {}", describe(errno)))
+            };
+            return Path::new(name).metadata().map(drop).map_err(missing);
+        }
+        let environment = self.environment(identity);
+        if path_of(&environment).split(':').any(|directory| Path::new(directory).join(name).is_file()) {
+            return Ok(());
+        }
+        Err(Failure::own("exec", Errno::NOENT, format!("exec: {name:?}: executable file not found in $PATH")))
+    }
+
     /// The environment with `HOME`, and `TERM` for a terminal.
     fn environment(&self, identity: &Identity) -> Vec<CString> {
         let mut all = strings(self.process.env().as_deref().unwrap_or_default());

@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["record", "archive", "content", "erofs", "snapshot", "log", "remote", "dns", "dockerfile"],
     &["runtime", "vmm", "vm", "supervisor"],
     &["event", "image", "network", "volume", "container", "build", "machine"],
-    &["api", "client", "cli", "registry"],
+    &["api", "client", "cli", "registry", "oci", "buildkit"],
     &["berth"],
 ];
 
@@ -28,6 +28,7 @@ const SIDEWAYS: &[(&str, &[&str])] = &[
     ("container", &["event", "image", "network", "volume"]),
     ("build", &["event", "image", "network"]),
     ("machine", &["event", "image", "network"]),
+    ("api", &["buildkit"]),
     ("cli", &["client"]),
 ];
 
