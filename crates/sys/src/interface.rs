@@ -13,6 +13,9 @@ const NAME_BYTES: usize = 16;
 const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
 const TUNSETPERSIST: libc::c_ulong = 0x4004_54cb;
 const TUNSETOWNER: libc::c_ulong = 0x4004_54cc;
+/// linux/sockios.h.
+const SIOCBRADDBR: libc::c_ulong = 0x89a0;
+const SIOCBRADDIF: libc::c_ulong = 0x89a2;
 const ARPHRD_ETHER: u16 = 1;
 
 /// `struct in6_ifreq` (linux/ipv6.h).
@@ -47,6 +50,62 @@ pub fn set_hardware_address(name: &str, address: [u8; 6]) -> Result<()> {
     }
     request.ifr_ifru.ifru_hwaddr = libc::sockaddr { sa_family: ARPHRD_ETHER, sa_data: data };
     control(AddressFamily::INET, libc::SIOCSIFHWADDR, &mut request)
+}
+
+/// The hardware address of a device.
+pub fn hardware_address(name: &str) -> Result<[u8; 6]> {
+    let mut request = named(name)?;
+    control(AddressFamily::INET, libc::SIOCGIFHWADDR, &mut request)?;
+    // SAFETY: SIOCGIFHWADDR has filled this member of the union.
+    let data = unsafe { request.ifr_ifru.ifru_hwaddr.sa_data };
+    Ok(std::array::from_fn(|index| data[index] as u8))
+}
+
+/// The largest packet in bytes.
+pub fn mtu(name: &str) -> Result<u32> {
+    let mut request = named(name)?;
+    control(AddressFamily::INET, libc::SIOCGIFMTU, &mut request)?;
+    // SAFETY: SIOCGIFMTU has filled this member of the union.
+    Ok(unsafe { request.ifr_ifru.ifru_mtu } as u32)
+}
+
+/// The first IPv4 address of a device and its prefix length; `None` without one.
+pub fn ipv4(name: &str) -> Result<Option<(Ipv4Addr, u8)>> {
+    let read = |number| {
+        let mut request = named(name)?;
+        control(AddressFamily::INET, number, &mut request)?;
+        // SAFETY: both requests fill this member of the union.
+        let data = unsafe { request.ifr_ifru.ifru_addr.sa_data };
+        Ok(Ipv4Addr::new(data[2] as u8, data[3] as u8, data[4] as u8, data[5] as u8))
+    };
+    match read(libc::SIOCGIFADDR) {
+        Ok(address) => Ok(Some((address, u32::from(read(libc::SIOCGIFNETMASK)?).leading_ones() as u8))),
+        Err(Errno::ADDRNOTAVAIL) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Takes the first IPv4 address of a device away; none is no error.
+pub fn remove_ipv4(name: &str) -> Result<()> {
+    let mut request = named(name)?;
+    request.ifr_ifru.ifru_addr = socket_address(Ipv4Addr::UNSPECIFIED);
+    match control(AddressFamily::INET, libc::SIOCSIFADDR, &mut request) {
+        Err(Errno::ADDRNOTAVAIL) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Makes a bridge, down, without ports; its spanning tree protocol is off, so its ports forward at once.
+pub fn make_bridge(name: &str) -> Result<()> {
+    let mut name = named(name)?.ifr_name;
+    control(AddressFamily::INET, SIOCBRADDBR, &mut name)
+}
+
+/// Makes `port` a port of `bridge`.
+pub fn join_bridge(bridge: &str, port: &str) -> Result<()> {
+    let mut request = named(bridge)?;
+    request.ifr_ifru.ifru_ifindex = index(port)?;
+    control(AddressFamily::INET, SIOCBRADDIF, &mut request)
 }
 
 /// Renames a device that is down.
@@ -203,6 +262,12 @@ mod tests {
             let routes = std::fs::read_to_string("/proc/thread-self/net/route").expect("routes");
             assert!(routes.contains("eth0\t00000000\t0108090A\t0003"), "{routes}");
             assert!(routes.contains("0008090A\t00000000\t0001\t0\t0\t0\t00FFFFFF"), "{routes}");
+            assert_eq!(hardware_address("eth0"), Ok([2, 0, 0, 0, 0, 7]));
+            assert_eq!((mtu("eth0"), ipv4("eth0")), (Ok(1400), Ok(Some((Ipv4Addr::new(10, 9, 8, 7), 24)))));
+            remove_ipv4("eth0").expect("remove the address");
+            assert_eq!(ipv4("eth0"), Ok(None));
+            make_bridge("vm0").expect("bridge");
+            join_bridge("vm0", "eth0").expect("join");
             assert_eq!(set_mtu("eth1", 1400), Err(Errno::NODEV));
             assert_eq!(up("a-name-that-is-too-long"), Err(Errno::INVAL));
             true

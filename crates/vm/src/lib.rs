@@ -1,1 +1,17 @@
 //! Virtual machines as isolation: kernel, guest agent, and the two monitors behind one trait.
+
+mod error;
+pub mod frame;
+pub mod guest;
+pub mod host;
+pub mod image;
+mod initramfs;
+pub mod jail;
+pub mod kernel;
+pub mod link;
+pub mod message;
+pub mod mux;
+pub mod plan;
+pub mod qemu;
+
+pub use error::{Error, Result};

@@ -1,8 +1,9 @@
 //! The seam between a supervisor and what holds its container: kernel namespaces today, a virtual machine too.
 
 pub mod process;
+pub mod vm;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use oci_spec::runtime::Process;
 
@@ -68,6 +69,24 @@ pub trait Isolation {
     /// # Errors
     /// The kernel's refusal.
     fn signal_all(&mut self, signal: i32) -> Result<(), Failure>;
+
+    /// Sets the size of a process's terminal, of which `terminal` is the supervisor's end.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn resize(&mut self, child: &Child, terminal: BorrowedFd<'_>, rows: u16, cols: u16) -> Result<(), Failure> {
+        let _ = child;
+        berth_sys::pty::resize(terminal, rows, cols).map_err(|errno| Failure::errno("resize the terminal", errno))
+    }
+
+    /// A descriptor that becomes readable when [`turn`](Self::turn) has something to do: for isolations that carry the
+    /// streams of their processes themselves.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Does what there is to do, without waiting.
+    fn turn(&mut self) {}
 
     /// A descriptor that becomes readable when [`oom_kills`](Self::oom_kills) may have grown.
     fn oom_watch(&mut self) -> Option<OwnedFd> {

@@ -163,7 +163,7 @@ fn restore_oom_score(pid: i32, process: Option<&Process>) {
 }
 
 /// A runtime error for the daemon: init's own words, or the error with its causes.
-fn failure(step: &str, error: &(impl std::error::Error + Reported + 'static)) -> Failure {
+pub(super) fn failure(step: &str, error: &(impl std::error::Error + Reported + 'static)) -> Failure {
     if let Some(said) = error.said() {
         return Failure { step: said.step.clone(), errno: said.errno, message: said.message.clone() };
     }
@@ -179,7 +179,7 @@ fn failure(step: &str, error: &(impl std::error::Error + Reported + 'static)) ->
 }
 
 /// Errors that may carry what the container's init said.
-trait Reported {
+pub(super) trait Reported {
     fn said(&self) -> Option<&berth_runtime::Failure> {
         None
     }

@@ -135,6 +135,14 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Watches what the isolation itself has to do, which begins with the release.
+    pub fn watch_isolation(&mut self) -> std::result::Result<(), Failure> {
+        let Some(descriptor) = self.isolation.descriptor() else { return Ok(()) };
+        let data = EventData::new_u64(Token::Isolation.pack());
+        epoll::add(&*self.epoll, descriptor, data, EventFlags::IN)
+            .map_err(|errno| Failure::errno("watch the container's streams", errno))
+    }
+
     /// Takes over the daemon's socket, and says that the container is ready.
     pub fn adopt(&mut self, daemon: OwnedFd) {
         let pid = self.main_pid;
@@ -178,6 +186,7 @@ impl Supervisor {
             Token::Listener => self.accept(),
             Token::Log => self.log.flush(),
             Token::Oom => self.note_oom(),
+            Token::Isolation => self.isolation.turn(),
             Token::Ended(key) => self.collect(key),
             Token::Stdin(key) => {
                 if let Some(task) = self.task(key) {

@@ -41,7 +41,7 @@ use self::{
 };
 use crate::{
     Error, Result, Settings,
-    isolation::{Isolation, process::Namespaces},
+    isolation::{Isolation, process::Namespaces, vm::Machine},
     protocol::{self, Failure, Reply},
 };
 
@@ -60,7 +60,7 @@ pub fn main(bundle: &Path) -> ExitCode {
             return ExitCode::from(125);
         }
     };
-    let outcome = Namespaces::load(bundle).and_then(|(isolation, tty)| build(bundle, Box::new(isolation), tty));
+    let outcome = load(bundle).and_then(|(isolation, tty)| build(bundle, isolation, tty));
     let mut supervisor = match outcome {
         Ok(supervisor) => supervisor,
         Err(failure) => {
@@ -74,6 +74,14 @@ pub fn main(bundle: &Path) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// The isolation that a bundle asks for, and whether its container has a terminal.
+fn load(bundle: &Path) -> std::result::Result<(Box<dyn Isolation>, bool), Failure> {
+    if Machine::is_in(bundle) {
+        return Machine::load(bundle).map(|(machine, tty)| (Box::new(machine) as Box<dyn Isolation>, tty));
+    }
+    Namespaces::load(bundle).map(|(namespaces, tty)| (Box::new(namespaces) as Box<dyn Isolation>, tty))
 }
 
 /// Leaves the daemon's session and signals; returns the daemon's socket, which was standard input.

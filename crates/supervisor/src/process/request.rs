@@ -130,7 +130,7 @@ impl Supervisor {
         }
         // Taken before: the program may have ended when the gate call returns.
         let at = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(0);
-        match self.isolation.release() {
+        match self.isolation.release().and_then(|()| self.watch_isolation()) {
             Ok(()) => {
                 self.started_at_ns = Some(at);
                 Ok(Reply::Started { pid: self.main_pid })
@@ -224,12 +224,11 @@ impl Supervisor {
     }
 
     fn resize(&mut self, exec: Option<&str>, rows: u16, cols: u16) -> Result<Reply, Failure> {
-        let task = self.tasks.iter().find(|task| task.exec.as_deref() == exec && task.ended().is_none());
+        let Self { tasks, isolation, .. } = self;
+        let task = tasks.iter().find(|task| task.exec.as_deref() == exec && task.ended().is_none());
         let task = task.ok_or_else(|| Failure::new("state", "process is not running"))?;
         match task.stdout.as_ref().filter(|_| task.tty) {
-            Some(terminal) => berth_sys::pty::resize(terminal.as_fd(), rows, cols)
-                .map(|()| Reply::Ok)
-                .map_err(|errno| Failure::errno("resize the terminal", errno)),
+            Some(terminal) => isolation.resize(&task.child, terminal.as_fd(), rows, cols).map(|()| Reply::Ok),
             None => Err(Failure::new("state", "process has no terminal")),
         }
     }

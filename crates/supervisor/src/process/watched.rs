@@ -16,6 +16,8 @@ pub(super) enum Token {
     Log,
     /// The out-of-memory killer was at work.
     Oom,
+    /// The isolation has something to do.
+    Isolation,
     /// A task's process has ended.
     Ended(u32),
     /// A task's standard input takes more.
@@ -39,6 +41,7 @@ impl Token {
             Self::Stdout(key) => (5, key),
             Self::Stderr(key) => (6, key),
             Self::Client(key) => (7, key),
+            Self::Isolation => (8, 0),
         };
         (kind << 32) | u64::from(key)
     }
@@ -53,6 +56,7 @@ impl Token {
             4 => Self::Stdin(key),
             5 => Self::Stdout(key),
             6 => Self::Stderr(key),
+            8 => Self::Isolation,
             _ => Self::Client(key),
         }
     }

@@ -1,0 +1,239 @@
+//! Where a monitor runs: a container of the engine's own, made by the runtime. A guest that breaks out of its monitor
+//! finds itself there: other user ids, no capabilities, the system-call filter, its own network namespace, and of the
+//! host's files only the system's programs, read-only, and what the guest has anyway.
+//!
+//! ```text
+//! /usr /lib …            the host's, read only
+//! /vm/kernel initramfs root.img          read only
+//! /vm/upper.img          the guest's disk
+//! /vm/template           memory and state of a template, read only
+//! /vm/run                sockets: agent.sock (the supervisor listens), share.sock, qmp.sock
+//! /share/<n>             what is shared with the guest
+//! ```
+
+use std::{
+    fs,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use berth_runtime::{Bundle, Extension, IdRange};
+use oci_spec::runtime::{Process, Spec};
+use serde_json::{Value, json};
+
+use crate::{Error, Result, plan::Plan, qemu::Machine};
+
+/// In the jail: the kernel.
+pub const KERNEL: &str = "/vm/kernel";
+/// In the jail: the initramfs.
+pub const INITRAMFS: &str = "/vm/initramfs";
+/// In the jail: the image of the root file system.
+pub const IMAGE: &str = "/vm/root.img";
+/// In the jail: the disk for changes.
+pub const UPPER: &str = "/vm/upper.img";
+/// In the jail: the agent's socket.
+pub const AGENT: &str = "/vm/run/agent.sock";
+/// In the jail: the socket of the program that serves directories.
+pub const SHARE_SOCKET: &str = "/vm/run/share.sock";
+/// In the jail: QEMU's control socket.
+pub const QMP: &str = "/vm/run/qmp.sock";
+/// In the jail: a template's memory.
+pub const TEMPLATE_RAM: &str = "/vm/template/ram";
+/// In the jail: a template's devices.
+pub const TEMPLATE_STATE: &str = "/vm/template/state";
+/// In the jail: the directory of what is shared.
+const SHARE: &str = "/share";
+
+/// What `virtiofsd` may do, inside its user namespace only: to act for the guest's users.
+const SHARE_CAPABILITIES: &[&str] = &[
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_MKNOD",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_CHROOT",
+];
+
+/// A directory or file of the host that the guest sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// On the host.
+    pub source: PathBuf,
+    /// Mount options, as in the container's specification.
+    pub options: Vec<String>,
+}
+
+/// The directory for sockets below a bundle.
+#[must_use]
+pub fn run_dir(bundle: &Path) -> PathBuf {
+    bundle.join("vm-run")
+}
+
+/// The bundle of the monitor's container.
+///
+/// # Errors
+/// [`Error::File`]; [`Error::Malformed`] when the parts make no specification.
+pub fn bundle(dir: &Path, plan: &Plan, machine: Machine, shares: &[Share], tsc_khz: u64) -> Result<Bundle> {
+    let root = dir.join("jail");
+    let run = run_dir(dir);
+    for directory in [&root, &run] {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(Error::file("make", directory))?;
+    }
+    let mut arguments = vec![plan.program.display().to_string()];
+    arguments.extend(crate::qemu::arguments(plan, machine, !shares.is_empty(), tsc_khz));
+    let mut mounts = system(&root)?;
+    mounts.extend([
+        bind("/vm/run", &run, "rw"),
+        bind(KERNEL, &plan.boot.kernel, "ro"),
+        bind(INITRAMFS, &plan.boot.initramfs, "ro"),
+        bind(IMAGE, &plan.image, "ro"),
+    ]);
+    mounts.extend(plan.disk.as_ref().map(|disk| bind(UPPER, disk, "rw")));
+    match (&plan.template, machine) {
+        (Some(template), Machine::Template) => mounts.push(bind("/vm/template", template, "rw")),
+        (Some(template), Machine::Restored) => mounts.push(bind("/vm/template", template, "ro")),
+        _ => {}
+    }
+    for (index, share) in shares.iter().enumerate() {
+        let mut options = share.options.clone();
+        if !options.iter().any(|option| matches!(option.as_str(), "bind" | "rbind")) {
+            options.push("rbind".to_owned());
+        }
+        let source = share.source.to_string_lossy();
+        mounts.push(
+            json!({"destination": format!("{SHARE}/{index}"), "type": "bind", "source": source, "options": options}),
+        );
+    }
+    let spec = specification(plan, &root, process(&arguments, &[]), &mounts)?;
+    let id_range = Some(IdRange { host_base: plan.ids.0, len: plan.ids.1 });
+    Ok(Bundle { dir: dir.to_owned(), spec, extension: Extension { id_range, ..Extension::default() } })
+}
+
+/// The program that serves directories, as a process of the jail.
+///
+/// # Errors
+/// [`Error::Malformed`], which would be a defect here.
+pub fn share_process(virtiofsd: &Path) -> Result<Process> {
+    let arguments = [
+        virtiofsd.display().to_string(),
+        format!("--socket-path={SHARE_SOCKET}"),
+        format!("-osource={SHARE}"),
+        "-osandbox=chroot".to_owned(),
+        "-oxattr".to_owned(),
+        "-ocache=auto".to_owned(),
+        "-oannounce_submounts".to_owned(),
+        "-f".to_owned(),
+    ];
+    serde_json::from_value(process(&arguments, SHARE_CAPABILITIES))
+        .map_err(|error| Error::malformed("the process that shares directories", error.to_string()))
+}
+
+fn specification(plan: &Plan, root: &Path, process: Value, mounts: &[Value]) -> Result<Spec> {
+    let (base, len) = plan.ids;
+    let mapping = json!([{"containerID": 0, "hostID": base, "size": len}]);
+    let namespaces = ["mount", "user", "network", "pid", "ipc", "uts", "cgroup"].map(|kind| json!({"type": kind}));
+    let mut resources = serde_json::to_value(&plan.resources).unwrap_or_default();
+    resources["devices"] = device_rules();
+    let spec = json!({
+        "ociVersion": "1.2.0",
+        "hostname": "berth-vm",
+        "root": {"path": root, "readonly": true},
+        "process": process,
+        "mounts": mounts,
+        "linux": {
+            "namespaces": namespaces,
+            "uidMappings": mapping,
+            "gidMappings": mapping,
+            "cgroupsPath": plan.cgroup,
+            "resources": resources,
+            "devices": devices(),
+            "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sysrq-trigger"],
+            "readonlyPaths": ["/proc/sys"],
+        },
+    });
+    let mut spec: Spec =
+        serde_json::from_value(spec).map_err(|error| Error::malformed("the monitor's jail", error.to_string()))?;
+    if let Some(linux) = spec.linux_mut() {
+        linux.set_seccomp(berth_runtime::seccomp::profile::Profile::builtin().resolve(&[]));
+    }
+    Ok(spec)
+}
+
+fn process(arguments: &[String], capabilities: &[&str]) -> Value {
+    json!({
+        "terminal": false,
+        "user": {"uid": 0, "gid": 0},
+        "args": arguments,
+        "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+        "cwd": "/",
+        "capabilities": {
+            "bounding": capabilities, "effective": capabilities, "permitted": capabilities, "inheritable": [], "ambient": [],
+        },
+        "noNewPrivileges": true,
+    })
+}
+
+/// The host's programs and libraries, and what every process needs.
+fn system(root: &Path) -> Result<Vec<Value>> {
+    let mut mounts = vec![
+        json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]}),
+        json!({"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]}),
+        json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "size=16m"]}),
+        bind("/usr", Path::new("/usr"), "ro"),
+    ];
+    for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
+        let (path, place) = (Path::new("/").join(name), root.join(name));
+        match fs::read_link(&path) {
+            Ok(target) => match std::os::unix::fs::symlink(&target, &place) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(Error::file("make", &place)(error));
+                }
+                _ => {}
+            },
+            Err(_) if path.is_dir() => mounts.push(bind(&path.display().to_string(), &path, "ro")),
+            Err(_) => {}
+        }
+    }
+    for file in ["/etc/ld.so.cache", "/etc/ld.so.conf"] {
+        if Path::new(file).exists() {
+            mounts.push(bind(file, Path::new(file), "ro"));
+        }
+    }
+    Ok(mounts)
+}
+
+fn bind(destination: &str, source: &Path, access: &str) -> Value {
+    json!({
+        "destination": destination,
+        "type": "bind",
+        "source": source,
+        "options": ["bind", "rprivate", "nosuid", "nodev", access],
+    })
+}
+
+/// Beside those that every container has.
+const DEVICES: &[(&str, u32, u32)] = &[("/dev/kvm", 10, 232), ("/dev/net/tun", 10, 200), ("/dev/vhost-net", 10, 238)];
+
+fn devices() -> Value {
+    let present = DEVICES.iter().filter(|(path, _, _)| Path::new(path).exists());
+    present
+        .map(|(path, major, minor)| {
+            json!({"path": path, "type": "c", "major": major, "minor": minor, "fileMode": 0o666, "uid": 0, "gid": 0})
+        })
+        .collect()
+}
+
+fn device_rules() -> Value {
+    let mut rules = vec![json!({"allow": false, "access": "rwm"})];
+    let standard = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2)];
+    let own = DEVICES.iter().map(|(_, major, minor)| (*major, *minor));
+    for (major, minor) in standard.into_iter().chain(own) {
+        rules.push(json!({"allow": true, "type": "c", "major": major, "minor": minor, "access": "rwm"}));
+    }
+    Value::Array(rules)
+}
