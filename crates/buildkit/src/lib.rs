@@ -1,0 +1,3 @@
+//! BuildKit door.
+pub mod grpc;
+pub mod proto;
