@@ -113,4 +113,10 @@ pub struct Settings {
     pub insecure_registries: Vec<String>,
     /// Proxies for registries: `http`, `https`, `no`.
     pub proxies: HashMap<&'static str, String>,
+    /// Hosts that may give tokens for any registry.
+    pub token_servers: Vec<String>,
+    /// Connections for the blobs of one pull, 0 for the default.
+    pub downloads: usize,
+    /// Layers sent at a time by one push, 0 for the default.
+    pub uploads: usize,
 }

@@ -21,6 +21,7 @@ mod image;
 mod name;
 mod network;
 mod query;
+mod registry;
 mod router;
 pub mod serve;
 mod stream;

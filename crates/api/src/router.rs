@@ -11,7 +11,9 @@ use axum::{
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
-use crate::{Engine, Error, container, exec, failure::Failure, image, network, system, unbuilt, version, volume};
+use crate::{
+    Engine, Error, container, exec, failure::Failure, image, network, registry, system, unbuilt, version, volume,
+};
 
 const API_VERSION: HeaderValue = HeaderValue::from_static(berth_spec::API_VERSION);
 const API_VERSION_NAME: HeaderName = HeaderName::from_static("api-version");
@@ -36,6 +38,7 @@ impl Api {
             .merge(exec::routes())
             .merge(image::routes())
             .merge(network::routes())
+            .merge(registry::routes())
             .merge(system::routes())
             .merge(volume::routes())
             .merge(unbuilt::routes())

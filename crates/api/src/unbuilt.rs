@@ -23,8 +23,6 @@ pub fn routes() -> Router<Arc<Engine>> {
         .route("/build/cancel", unbuilt!(post, "image build"))
         .route("/session", unbuilt!(post, "session"))
         .route("/grpc", unbuilt!(post, "session"))
-        .route("/images/search", unbuilt!(get, "image search"))
-        .route("/distribution/{*name}", unbuilt!(get, "distribution inspect"))
         .route("/plugins", get(no_plugins))
         .route("/plugins/{*rest}", get(look_for_plugin).post(refuse_plugin).delete(refuse_plugin))
         .route("/swarm", unbuilt!(get, "swarm"))

@@ -75,6 +75,11 @@ pub fn zstd_encoder<W: io::Write>(writer: W, level: i32) -> Result<zstd::stream:
     zstd::stream::write::Encoder::new(writer, level).map_err(|source| Error::Write { source })
 }
 
+/// A writer that compresses with gzip at `level` (0 to 9); call `finish` on it. Equal bytes come out equal.
+pub fn gzip_encoder<W: io::Write>(writer: W, level: u32) -> flate2::write::GzEncoder<W> {
+    flate2::write::GzEncoder::new(writer, flate2::Compression::new(level))
+}
+
 /// Counts the compressed bytes that were taken.
 struct Taken<R> {
     inner: R,

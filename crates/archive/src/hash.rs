@@ -29,7 +29,8 @@ impl<T> Hashing<T> {
         (self.inner, Digest::from_sha256(&self.hash.finalize().into()), self.bytes)
     }
 
-    fn pass(&mut self, bytes: &[u8]) {
+    /// Counts and hashes bytes that pass by another way.
+    pub fn pass(&mut self, bytes: &[u8]) {
         self.hash.update(bytes);
         self.bytes += bytes.len() as u64;
     }

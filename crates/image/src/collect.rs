@@ -45,6 +45,11 @@ impl<'s> Build<'s> {
         Self { shared }
     }
 
+    /// Takes over what a forgotten [`Build::begin`] began.
+    pub fn resume(shared: &'s Shared) -> Self {
+        Self { shared }
+    }
+
     /// Ends it and has what it left behind removed: blobs that were here already, layers of a failure.
     pub fn tidy(self) {
         self.shared.builders().waiting = true;
@@ -67,7 +72,12 @@ impl Images {
     /// # Errors
     /// [`crate::Error::Snapshot`], [`crate::Error::Content`], [`crate::Error::Record`].
     pub async fn sweep(&self) -> Result<Swept> {
-        self.blocking(Shared::collect).await
+        self.blocking(|shared| {
+            let swept = shared.collect()?;
+            shared.forget_strangers()?;
+            Ok(swept)
+        })
+        .await
     }
 }
 
@@ -101,7 +111,8 @@ impl Shared {
 
     /// Layers go from the top of their chains downwards, as one that carries another cannot go.
     fn collect_layers(&self, swept: &mut Swept) -> Result<()> {
-        let needed = self.view(|index| index.needed_layers());
+        let mut needed = self.view(|index| index.needed_layers());
+        needed.extend(self.keeper.get().map(|keeper| keeper.layers()).unwrap_or_default());
         let present = self.snapshots.layers()?;
         let mut idle: Vec<_> = present
             .iter()
@@ -135,10 +146,11 @@ impl Shared {
     }
 
     fn collect_blobs(&self, swept: &mut Swept) -> Result<()> {
-        let needed: BTreeSet<Digest> = self.view(|index| {
+        let mut needed: BTreeSet<Digest> = self.view(|index| {
             let layers = index.layers.values().map(|layer| layer.blob.clone());
             layers.chain(index.images.keys().cloned()).collect()
         });
+        needed.extend(self.keeper.get().map(|keeper| keeper.blobs()).unwrap_or_default());
         for blob in self.content.list()?.iter().filter(|blob| !needed.contains(blob)) {
             swept.bytes += self.content.size(blob).unwrap_or(0);
             self.content.remove(blob)?;

@@ -128,6 +128,7 @@ fn add_layer(shared: &Shared, upper: &std::path::Path, diff_ids: &mut Vec<Digest
         chain_id: chain_ids[chain_ids.len() - 1].clone(),
         parent: chain_ids.len().checked_sub(2).map(|below| chain_ids[below].clone()),
         stored,
+        arrival: None,
         pulled_as: None,
     };
     layer::make(shared, vec![plan], None)

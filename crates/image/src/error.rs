@@ -90,8 +90,22 @@ pub enum Error {
         /// By the client.
         wanted: String,
     },
+    /// Docker's text.
+    #[error("tag does not exist: {0}")]
+    NoSuchTag(String),
+    /// Docker's text.
+    #[error("An image does not exist locally with the tag: {0}")]
+    NothingToPush(String),
+    /// The policy for images does not let it in.
+    #[error("image {reference} is refused by the policy for images: {reason}")]
+    Policy {
+        /// As asked for.
+        reference: String,
+        /// Which rule, and what is missing.
+        reason: String,
+    },
     /// The client went away before the end.
-    #[error("pull of {0} was interrupted")]
+    #[error("the transfer of {0} was interrupted")]
     Interrupted(String),
     /// Talking to a registry.
     #[error(transparent)]
@@ -129,7 +143,10 @@ impl Error {
 impl Kinded for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::Missing(_) | Self::OtherPlatform { .. } => Kind::NotFound,
+            Self::Missing(_) | Self::OtherPlatform { .. } | Self::NoSuchTag(_) | Self::NothingToPush(_) => {
+                Kind::NotFound
+            }
+            Self::Policy { .. } => Kind::Forbidden,
             Self::Conflict { .. } | Self::ReferenceInUse { .. } => Kind::Conflict,
             Self::Ambiguous(_)
             | Self::Reference(_)

@@ -35,6 +35,11 @@ pub(crate) struct Shared {
     pub bus: Bus,
     index: RwLock<Index>,
     in_use: OnceLock<Arc<dyn InUse>>,
+    /// Registries are spoken to by this.
+    pub remote: berth_remote::Client,
+    /// What is required of images that come from registries.
+    verification: RwLock<Arc<crate::Verification>>,
+    pub keeper: OnceLock<Arc<dyn crate::build::Keeper>>,
     /// Operations that bring in bytes before the record that needs them; see [`crate::collect`].
     pub builders: Mutex<crate::collect::Builders>,
     /// Held while several records change together.
@@ -60,6 +65,9 @@ impl Images {
             bus,
             index,
             in_use: OnceLock::new(),
+            remote: berth_remote::Client::default(),
+            verification: RwLock::default(),
+            keeper: OnceLock::new(),
             builders: Mutex::default(),
             change: Mutex::default(),
         };
@@ -69,6 +77,17 @@ impl Images {
     /// Says who knows which images are in use; only the first call counts.
     pub fn set_in_use(&self, in_use: Arc<dyn InUse>) {
         let _ = self.shared.in_use.set(in_use);
+    }
+
+    /// Says what is required of images that come from registries from now on.
+    pub fn set_verification(&self, verification: crate::Verification) {
+        *self.shared.verification.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(verification);
+    }
+
+    /// Registries are spoken to by this: connections and downloads are shared.
+    #[must_use]
+    pub fn remote(&self) -> &berth_remote::Client {
+        &self.shared.remote
     }
 
     /// Number of images, intermediate ones included.
@@ -103,6 +122,11 @@ impl Images {
 }
 
 impl Shared {
+    /// What is required of images that come from registries.
+    pub fn verification(&self) -> Arc<crate::Verification> {
+        Arc::clone(&self.verification.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Looks at the records.
     pub fn view<T>(&self, look: impl FnOnce(&Index) -> T) -> T {
         look(&self.index.read().unwrap_or_else(PoisonError::into_inner))

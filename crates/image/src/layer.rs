@@ -2,16 +2,16 @@
 //!
 //! ```text
 //! archive ─► store ─► blob (as it came when compressed, zstd otherwise)
-//! blob ─► decompress, hash (own thread) ─► unpack into a draft ─► digest right? ─► commit, lowest first
+//! blob, or what has arrived of it ─► pipe: decompress, hash (own threads) ─► unpack into a draft
+//!      ─► digests right? ─► commit, lowest first
 //! ```
 
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufReader, Read, Write},
     os::fd::{AsFd, OwnedFd},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
     },
 };
 
@@ -25,18 +25,17 @@ use berth_spec::{Digest, progress::Progress};
 
 use crate::{
     Error, Result,
+    arrival::Arrival,
     images::Shared,
+    pipe,
     record::LayerRecord,
     stream::{ProgressSender, tell},
 };
 
-/// Layers unpacked at the same time.
-const WORKERS: usize = 2;
+/// Layers unpacked at the same time, at most; not more than there are processors.
+const WORKERS_MAX: usize = 4;
 /// Most layers of an image: what one overlay mount takes with room for more.
 const LAYERS_MAX: usize = 400;
-/// Bytes in a piece between decompression and unpacking, and pieces under way.
-const PIECE_BYTES: usize = 256 * 1024;
-const PIECES: usize = 6;
 /// Fastest worthwhile compression of archives that come without.
 const ZSTD_LEVEL: i32 = 1;
 /// Bytes between two lines of progress.
@@ -113,6 +112,8 @@ pub struct Plan {
     pub diff_id: Digest,
     pub chain_id: Digest,
     pub parent: Option<Digest>,
+    /// The blob on its way here; `None` when it is here.
+    pub arrival: Option<Arc<Arrival>>,
     /// The layer's name in the progress of a pull; `None` for everything else.
     pub pulled_as: Option<String>,
 }
@@ -135,6 +136,7 @@ pub fn plans(diff_ids: &[Digest], stored: Vec<Stored>) -> Result<Vec<Plan>> {
             diff_id: diff_id.clone(),
             chain_id: chain_id.clone(),
             parent,
+            arrival: None,
             pulled_as: None,
         })
         .collect())
@@ -155,12 +157,17 @@ pub fn make(shared: &Shared, mut plans: Vec<Plan>, progress: Option<&ProgressSen
             let Some(plan) = plans.get(at).filter(|_| lock(&failure).is_none()) else { return };
             match unpack(shared, plan, progress) {
                 Ok(unpacked) => lock(&done)[at] = Some(unpacked),
-                Err(error) => drop(lock(&failure).get_or_insert(error)),
+                Err(error) => {
+                    // The first failure is the one that is told.
+                    lock(&failure).get_or_insert(error);
+                    plans.iter().filter_map(|plan| plan.arrival.as_ref()).for_each(|arrival| arrival.cancel());
+                }
             }
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..WORKERS.min(plans.len()) {
+        let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, WORKERS_MAX);
+        for _ in 1..workers.min(plans.len()) {
             scope.spawn(work);
         }
         work();
@@ -201,85 +208,50 @@ struct Unpacked {
     bytes: u64,
 }
 
+/// Unpacks one layer, from its blob or while that arrives.
 fn unpack(shared: &Shared, plan: &Plan, progress: Option<&ProgressSender>) -> Result<Unpacked> {
+    let Some(arrival) = &plan.arrival else {
+        return unpack_from(shared, plan, shared.content.open_blob(&plan.stored.blob)?, progress)
+            .map(|(unpacked, _)| unpacked);
+    };
+    loop {
+        let lease = arrival.lease();
+        let outcome = match unpack_from(shared, plan, lease.reader(), progress) {
+            Ok((unpacked, found)) => lease.commit(&found).map(|()| unpacked).map_err(Error::from),
+            Err(error) => Err(match lease.failure() {
+                Some(failure) => failure.into(),
+                // Whatever an archive is accused of, the wrong bytes come first.
+                None => lease.verify().err().map_or(error, Error::from),
+            }),
+        };
+        match outcome {
+            Err(Error::Remote(berth_remote::Error::WrongBlob { .. })) if arrival.again()? => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Unpacks the blob that `reader` gives; gives the digest of the blob itself too.
+fn unpack_from(
+    shared: &Shared,
+    plan: &Plan,
+    reader: impl Read + Send,
+    progress: Option<&ProgressSender>,
+) -> Result<(Unpacked, Digest)> {
     let draft = shared.snapshots.draft_layer(plan.chain_id.as_str(), plan.parent.as_ref().map(Digest::as_str))?;
     let dir: OwnedFd = std::fs::File::open(&draft.dir)
         .map_err(|source| Error::File { act: "open", path: draft.dir.display().to_string(), source })?
         .into();
-    let blob = Meter { inner: shared.content.open_blob(&plan.stored.blob)?, plan, progress, current: 0, told: 0 };
-    let (sender, receiver) = sync_channel(PIECES);
-    let (unpacked, hashed) = std::thread::scope(|scope| {
-        let ahead = scope.spawn(move || read_ahead(blob, &sender));
-        let pieces = Pieces { receiver, piece: Vec::new(), position: 0 };
-        let unpacked = unpack_layer(pieces, dir.as_fd(), &Limits::default(), Whiteouts::Overlay, IdShift::default());
-        (unpacked, ahead.join())
+    let blob = Hashing::new(Meter { inner: reader, plan, progress, current: 0, told: 0 });
+    let is_arriving = plan.arrival.is_some();
+    let (unpacked, read) = pipe::through(blob, is_arriving, |archive| {
+        unpack_layer(archive, dir.as_fd(), &Limits::default(), Whiteouts::Overlay, IdShift::default())
     });
-    let bytes = unpacked?.bytes;
-    let (found, archive_bytes) = match hashed {
-        Ok(outcome) => outcome?,
-        Err(panic) => std::panic::resume_unwind(panic),
-    };
-    if found != plan.diff_id {
-        return Err(Error::WrongLayer { expected: plan.diff_id.to_string(), found: found.to_string() });
+    let (bytes, read) = (unpacked?.bytes, read?);
+    if read.archive != plan.diff_id {
+        return Err(Error::WrongLayer { expected: plan.diff_id.to_string(), found: read.archive.to_string() });
     }
-    Ok(Unpacked { draft, archive_bytes, bytes })
-}
-
-type Piece = io::Result<Vec<u8>>;
-
-/// Decompresses and hashes a blob and hands the pieces on; gives digest and length of what was inside.
-fn read_ahead(blob: impl Read + Send, sender: &SyncSender<Piece>) -> Result<(Digest, u64)> {
-    let mut hashing = Hashing::new(compression::decoder(blob)?);
-    loop {
-        let mut piece = Vec::with_capacity(PIECE_BYTES);
-        match Read::take(&mut hashing, PIECE_BYTES as u64).read_to_end(&mut piece) {
-            Ok(0) => break,
-            Ok(_) => {
-                // Unpacking has failed and says why.
-                if sender.send(Ok(piece)).is_err() {
-                    break;
-                }
-            }
-            Err(error) => {
-                let _ = sender.send(Err(error));
-                break;
-            }
-        }
-    }
-    let (_, digest, bytes) = hashing.finish();
-    Ok((digest, bytes))
-}
-
-/// The receiving end of [`read_ahead`].
-struct Pieces {
-    receiver: Receiver<Piece>,
-    piece: Vec<u8>,
-    position: usize,
-}
-
-impl BufRead for Pieces {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.position == self.piece.len() {
-            self.position = 0;
-            self.piece = match self.receiver.recv() {
-                Ok(piece) => piece?,
-                Err(_) => Vec::new(),
-            };
-        }
-        Ok(&self.piece[self.position..])
-    }
-
-    fn consume(&mut self, length: usize) {
-        self.position += length;
-    }
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.fill_buf()?.read(buffer)?;
-        self.consume(length);
-        Ok(length)
-    }
+    Ok((Unpacked { draft, archive_bytes: read.archive_bytes, bytes }, read.blob))
 }
 
 /// Tells how much of a blob has been read.
@@ -296,6 +268,11 @@ impl<R: Read> Read for Meter<'_, R> {
         let length = self.inner.read(buffer)?;
         self.current += length as u64;
         let total = self.plan.stored.blob_bytes;
+        // The lines of a download come first.
+        let is_quiet = self.plan.arrival.as_ref().is_some_and(|arrival| !arrival.lease().is_complete());
+        if is_quiet {
+            return Ok(length);
+        }
         if self.current >= self.told + PROGRESS_STEP_BYTES || (length > 0 && self.current == total) {
             self.told = self.current;
             let line = match &self.plan.pulled_as {

@@ -13,9 +13,12 @@
 //!
 //! This crate knows containers only by [`InUse`], and never touches HTTP.
 
+mod arrival;
+mod build;
 mod change;
 mod collect;
 mod commit;
+mod copy;
 mod error;
 mod filter;
 mod hello;
@@ -24,11 +27,15 @@ mod images;
 mod import;
 mod index;
 mod inspect;
+mod known;
 mod layer;
 mod list;
 mod load;
+mod pipe;
+mod policy;
 mod prune;
 mod pull;
+mod push;
 mod record;
 mod remove;
 mod resolve;
@@ -37,17 +44,21 @@ mod stream;
 mod tag;
 mod usage;
 
+pub use build::{Hold, Keeper, OwnLayer};
 pub use change::apply as apply_changes;
 pub use collect::Swept;
 pub use commit::CommitRequest;
+pub use copy::CopyRequest;
 pub use error::{Error, Result};
 pub use filter::Filters;
 pub use hello::HELLO;
 pub use images::{Images, InUse};
 pub use import::ImportRequest;
 pub use list::ListRequest;
+pub use policy::Verification;
 pub use prune::PruneReport;
 pub use pull::PullRequest;
+pub use push::{PushRequest, Pushed};
 pub use remove::Removed;
 pub use resolve::Image;
 pub use stream::{ByteStream, ProgressSender};

@@ -1,43 +1,38 @@
 //! `pull`: an image from a registry.
 //!
 //! ```text
-//! manifest ─► configuration ─► layers that are not here, three at a time ─► unpacked (see layer) ─► record ─► tag
+//! manifest ─► policy ─► configuration ─► layers that are not here: unpacked while they arrive (see layer, arrival)
+//!          ─► record ─► tag
 //! ```
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use berth_archive::Compression;
 use berth_record::Durability;
-use berth_remote::{Credentials, Policy, Repository, Resolved};
+use berth_remote::{Credentials, Document, Policy, Repository, Resolved};
 use berth_spec::{
     Digest, Platform, Reference,
     image::{Descriptor, ImageConfig},
     progress::Progress,
 };
-use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
     Error, Images, Result,
+    arrival::{Arrival, Guard, Told},
     collect::Build,
     images::Shared,
+    known::KnownManifest,
     layer::{self, Plan, Stored},
     load::{parse_config, store_image},
+    push::say,
     record::ImageRecord,
     stream::{ProgressSender, tell},
 };
 
-/// Layers fetched at the same time: Docker's number.
-const FETCHES: usize = 3;
 /// Longest configuration, in bytes.
 const CONFIG_BYTES_MAX: u64 = 8 << 20;
-/// Bytes between two lines of progress.
-const PROGRESS_STEP_BYTES: u64 = 512 << 10;
+/// Between two looks at how far downloads are.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 /// What to pull, and how its registry may be spoken to.
 #[derive(Debug, Clone)]
@@ -67,28 +62,52 @@ impl Images {
         }
     }
 
+    /// As [`Images::pull`], for every tag of the repository.
+    ///
+    /// # Errors
+    /// As [`Images::pull`]; images before the one at fault stay.
+    pub async fn pull_all(&self, wanted: PullRequest, progress: Option<ProgressSender>) -> Result<Vec<Digest>> {
+        let repository =
+            self.shared.remote.repository(&wanted.reference, &wanted.policy, wanted.credentials.clone())?;
+        let mut ids = Vec::new();
+        for tag in repository.tags().await? {
+            // A tag that Docker's grammar does not know cannot be named here either.
+            let Ok(reference) = wanted.reference.clone().with_tag(&tag) else { continue };
+            ids.push(self.pull(PullRequest { reference, ..wanted.clone() }, progress.clone()).await?);
+        }
+        Ok(ids)
+    }
+
     async fn pull_whole(&self, wanted: &PullRequest, progress: Option<ProgressSender>) -> Result<Digest> {
         let reference = &wanted.reference;
-        let repository = Arc::new(Repository::open(reference, &wanted.policy, wanted.credentials.clone())?);
+        let (remote, verification) = (&self.shared.remote, self.shared.verification());
+        verification.admits(reference)?;
+        let repository = Arc::new(remote.repository(reference, &wanted.policy, wanted.credentials.clone())?);
         let platform = wanted.platform.clone().unwrap_or_else(Platform::host);
-        let Resolved { digest, manifest, document: _ } = repository.resolve(reference, &platform).await?;
+        let resolved = repository.resolve(reference, &platform).await?;
+        verification.check(reference, &repository, &resolved).await?;
+        let manifest = &resolved.manifest;
         let named = reference.digest().map_or(reference.tag().unwrap_or_default(), Digest::as_str);
         let from = Some(format!("Pulling from {}", reference.path()));
         say(progress.as_ref(), Progress { id: Some(named.to_owned()), status: from, ..Progress::default() }).await;
         let build = Build::begin(&self.shared);
         let (bytes, config) = self.config(&repository, &manifest.config, wanted).await?;
-        let plans = plans(&config, &manifest.layers)?;
-        self.fetch(&repository, &plans, &manifest.layers, progress.as_ref()).await?;
-        let wanted = wanted.clone();
-        let id = self
-            .blocking(move |shared| {
-                let build = Build::begin(shared);
-                let outcome = layer::make(shared, plans, progress.as_ref())
-                    .and_then(|()| finish(shared, &bytes, config, &wanted.reference, &digest, progress.as_ref()));
-                build.tidy();
-                outcome
-            })
-            .await;
+        let mut plans = plans(&config, &manifest.layers)?;
+        let arrivals = self.begin(&repository, &mut plans, &manifest.layers, progress.as_ref()).await?;
+        // When the client goes away, whoever waits for bytes ends.
+        let _guard = Guard(arrivals.clone());
+        let (reference, lines) = (reference.clone(), progress.clone());
+        let made = self.blocking(move |shared| {
+            let build = Build::begin(shared);
+            let outcome = layer::make(shared, plans, lines.as_ref())
+                .and_then(|()| finish(shared, &bytes, config, &reference, &resolved, lines.as_ref()));
+            build.tidy();
+            outcome
+        });
+        let id = tokio::select! {
+            outcome = made => outcome,
+            () = watch(&arrivals, progress.as_ref()) => Err(Error::Interrupted(wanted.reference.familiar())),
+        };
         build.tidy();
         id
     }
@@ -120,67 +139,44 @@ impl Images {
         }
     }
 
-    /// Fetches the blobs of the layers that are not here.
-    async fn fetch(
+    /// Begins the downloads of the layers that are not here.
+    async fn begin(
         &self,
         repository: &Arc<Repository>,
-        plans: &[Plan],
+        plans: &mut [Plan],
         layers: &[Descriptor],
         progress: Option<&ProgressSender>,
-    ) -> Result<()> {
-        let (mut tasks, turns) = (JoinSet::new(), Arc::new(Semaphore::new(FETCHES)));
-        let mut seen = HashSet::new();
-        for (plan, blob) in plans.iter().zip(layers) {
-            if layer::is_here(&self.shared, &plan.chain_id) {
+    ) -> Result<Vec<Arc<Arrival>>> {
+        let shared = &self.shared;
+        let mut arrivals = Vec::new();
+        for (plan, blob) in plans.iter_mut().zip(layers) {
+            if layer::is_here(shared, &plan.chain_id) {
                 say(progress, step(&blob.digest, "Already exists")).await;
                 continue;
             }
             say(progress, step(&blob.digest, "Pulling fs layer")).await;
-            if !seen.insert(blob.digest.clone()) {
+            if shared.content.contains(&blob.digest) {
+                say(progress, step(&blob.digest, "Download complete")).await;
                 continue;
             }
-            let (repository, content) = (Arc::clone(repository), self.shared.content.clone());
-            let (blob, turns, progress) = (blob.clone(), Arc::clone(&turns), progress.cloned());
-            tasks.spawn(async move {
-                // The semaphore is never closed.
-                let _turn = turns.acquire().await;
-                fetch_layer(&repository, &content, &blob, progress.as_ref()).await
-            });
+            let arrival = Arc::new(Arrival::begin(&shared.remote, repository, &shared.content, blob)?);
+            plan.arrival = Some(Arc::clone(&arrival));
+            arrivals.push(arrival);
         }
-        while let Some(outcome) = tasks.join_next().await {
-            // The others are aborted with the set.
-            match outcome {
-                Ok(outcome) => outcome?,
-                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-            }
-        }
-        Ok(())
+        Ok(arrivals)
     }
 }
 
-async fn fetch_layer(
-    repository: &Arc<Repository>,
-    content: &berth_content::Store,
-    blob: &Descriptor,
-    progress: Option<&ProgressSender>,
-) -> Result<()> {
-    let shown = berth_kit::id::short(blob.digest.hex()).to_owned();
-    let last = AtomicU64::new(0);
-    let told = |current: u64| {
-        if current < last.load(Ordering::Relaxed) + PROGRESS_STEP_BYTES && current != blob.size {
-            return;
+/// Tells how far the downloads are, for as long as it is asked.
+async fn watch(arrivals: &[Arc<Arrival>], progress: Option<&ProgressSender>) {
+    let Some(progress) = progress else { return std::future::pending().await };
+    let mut told = vec![Told::Bytes(0); arrivals.len()];
+    loop {
+        tokio::time::sleep(PROGRESS_EVERY).await;
+        for (arrival, told) in arrivals.iter().zip(&mut told) {
+            arrival.tell(told, progress);
         }
-        last.store(current, Ordering::Relaxed);
-        if let Some(progress) = progress {
-            // A slow client misses a line.
-            let _ = progress.try_send(Progress::step(&shown, "Downloading", current, blob.size));
-        }
-    };
-    told(0);
-    repository.fetch(blob, content).await?;
-    say(progress, step(&blob.digest, "Verifying Checksum")).await;
-    say(progress, step(&blob.digest, "Download complete")).await;
-    Ok(())
+    }
 }
 
 /// What the layers will be, lowest first, before any of them is here.
@@ -208,13 +204,20 @@ fn finish(
     bytes: &[u8],
     config: ImageConfig,
     reference: &Reference,
-    digest: &Digest,
+    resolved: &Resolved,
     progress: Option<&ProgressSender>,
 ) -> Result<Digest> {
+    let Resolved { digest, manifest, document } = resolved;
+    for (diff_id, blob) in config.rootfs.diff_ids.iter().zip(&manifest.layers) {
+        shared.note_layer(diff_id, reference, &blob.digest, blob.size, &blob.media_type)?;
+    }
     let _changes = shared.lock_changes();
     let name = reference.familiar();
     let before = shared.view(|index| index.named(reference).map(|image| image.id.clone()));
     let id = store_image(shared, bytes, config, None)?;
+    if let Some(known) = known(document) {
+        shared.note_manifest(&id, &known)?;
+    }
     let mut image = ImageRecord::clone(&*shared.image(&id)?);
     let known = format!("{}@{digest}", reference.familiar_name());
     if !image.digests.contains(&known) {
@@ -227,10 +230,9 @@ fn finish(
     let mut attributes: BTreeMap<String, String> = image.config.config.labels.clone().unwrap_or_default();
     attributes.insert("name".to_owned(), reference.familiar_name());
     shared.bus.publish("image", "pull", &name, attributes);
-    let status = |text: String| Progress { status: Some(text), ..Progress::default() };
-    tell(progress, status(format!("Digest: {digest}")));
+    tell(progress, Progress::status(format!("Digest: {digest}")));
     let outcome = if before.as_ref() == Some(&id) { "Image is up to date" } else { "Downloaded newer image" };
-    tell(progress, status(format!("Status: {outcome} for {name}")));
+    tell(progress, Progress::status(format!("Status: {outcome} for {name}")));
     Ok(id)
 }
 
@@ -238,9 +240,8 @@ fn step(blob: &Digest, status: &str) -> Progress {
     Progress::step(berth_kit::id::short(blob.hex()), status, 0, 0)
 }
 
-/// Sends a line; nobody listening any more is no error.
-async fn say(progress: Option<&ProgressSender>, line: Progress) {
-    if let Some(progress) = progress {
-        let _ = progress.send(line).await;
-    }
+/// A manifest to be kept; one that is no text is not worth it.
+fn known(document: &Document) -> Option<KnownManifest> {
+    let text = String::from_utf8(document.bytes.to_vec()).ok()?;
+    Some(KnownManifest { digest: document.digest.clone(), media_type: document.media_type.clone(), text })
 }

@@ -161,7 +161,8 @@ fn layers_of(index: &Index, image: &ImageRecord) -> Result<Vec<Descriptor>> {
     Ok(layers)
 }
 
-fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
+/// A pointer to a blob without anything else.
+pub fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
     Descriptor { media_type: media_type.to_owned(), digest, size, platform: None, annotations: None }
 }
 

@@ -27,6 +27,7 @@ mod payload;
 mod policy;
 mod pool;
 mod proxy;
+mod referrers;
 mod repository;
 mod request;
 mod search;

@@ -26,6 +26,19 @@ impl Platform {
         Self { os: "linux".to_owned(), architecture: go_architecture(std::env::consts::ARCH).to_owned(), variant: None }
     }
 
+    /// The platform that an image's configuration names.
+    #[must_use]
+    pub fn of_config(config: &crate::image::ImageConfig) -> Self {
+        Self { os: config.os.clone(), architecture: config.architecture.clone(), variant: config.variant.clone() }
+    }
+
+    /// Whether `other` is this platform, or a variant of it when this one names none.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let fits = self.os == other.os && self.architecture == other.architecture;
+        fits && (self.variant.is_none() || other.variant.is_none() || self.variant == other.variant)
+    }
+
     /// Reads `os/architecture[/variant]`, or `os` or an architecture alone.
     ///
     /// # Errors

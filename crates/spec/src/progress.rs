@@ -61,6 +61,12 @@ impl Progress {
         Self { stream: Some(text.into()), ..Self::default() }
     }
 
+    /// A line about the whole: `Digest: sha256:…`.
+    #[must_use]
+    pub fn status(text: impl Into<String>) -> Self {
+        Self { status: Some(text.into()), ..Self::default() }
+    }
+
     /// `status` about `id` with `current` of `total` bytes done.
     #[must_use]
     pub fn step(id: impl Into<String>, status: impl Into<String>, current: u64, total: u64) -> Self {

@@ -1,28 +1,19 @@
 //! `POST /images/create`: import from the body, or pull from a registry; the image that is part of berth needs none.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use axum::{
     extract::{Request, State},
     http::HeaderMap,
 };
 use berth_image::{HELLO, ImportRequest, PullRequest};
-use berth_remote::{Credentials, Policy};
 use berth_spec::{Platform, Reference, progress::Progress};
 
 use super::progress;
-use crate::{Engine, Error, body, failure::Answer, query::Query};
+use crate::{Engine, Error, body, failure::Answer, query::Query, registry};
 
 /// The program that the embedded image is made of.
 const SELF: &str = "/proc/self/exe";
-/// Credentials for the registry, as base64url JSON.
-const AUTH_HEADER: &str = "x-registry-auth";
-/// Where administrators put the certificates of their own registries.
-const CERTIFICATES: [&str; 2] = ["/etc/docker/certs.d", "/etc/berth/certs.d"];
-
 pub async fn create(State(engine): State<Arc<Engine>>, query: Query, request: Request) -> Answer {
     if let Some(name) = query.get("fromImage") {
         return pull(&engine, name, &query, request.headers()).await;
@@ -48,25 +39,23 @@ async fn pull(engine: &Engine, name: &str, query: &Query, headers: &HeaderMap) -
         Some(digest) if digest.contains(':') => format!("{name}@{digest}"),
         Some(tag) => format!("{name}:{tag}"),
     };
-    let reference = Reference::parse(&whole).map_err(|error| Error::Invalid(error.to_string()))?.with_default_tag();
-    if reference.familiar() == HELLO {
+    let reference = Reference::parse(&whole).map_err(|error| Error::Invalid(error.to_string()))?;
+    if reference.clone().with_default_tag().familiar() == HELLO {
         return hello(engine).await;
     }
     let platform = query.get("platform").map(Platform::parse).transpose();
-    let header = headers.get(AUTH_HEADER).map(|value| value.to_str().unwrap_or("?")).unwrap_or_default();
-    let settings = engine.settings();
+    // Docker's API: a name alone means all its tags; its clients say `latest` themselves.
+    let is_all = reference.tag().is_none() && reference.digest().is_none();
     let wanted = PullRequest {
         reference,
         platform: platform.map_err(|error| Error::Invalid(error.to_string()))?,
-        credentials: Credentials::from_header(header)?,
-        policy: Policy {
-            mirrors: settings.registry_mirrors.clone(),
-            insecure: settings.insecure_registries.clone(),
-            certificates: CERTIFICATES.iter().map(PathBuf::from).collect(),
-            ..Policy::default()
-        },
+        credentials: registry::credentials(headers)?,
+        policy: registry::policy(engine),
     };
     let images = engine.images.clone();
+    if is_all {
+        return progress::run(|lines| async move { images.pull_all(wanted, Some(lines)).await }).await;
+    }
     progress::run(|lines| async move { images.pull(wanted, Some(lines)).await }).await
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::{extract::State, http::HeaderMap};
 
-use super::{save, simple};
+use super::{push, save, simple};
 use crate::{Engine, Error, failure::Answer, name::Name, query::Query};
 
 pub async fn get(State(engine): State<Arc<Engine>>, Name(path): Name) -> Answer {
@@ -17,10 +17,10 @@ pub async fn get(State(engine): State<Arc<Engine>>, Name(path): Name) -> Answer 
     }
 }
 
-pub async fn post(State(engine): State<Arc<Engine>>, Name(path): Name, query: Query) -> Answer {
+pub async fn post(State(engine): State<Arc<Engine>>, Name(path): Name, headers: HeaderMap, query: Query) -> Answer {
     match path.rsplit_once('/') {
         Some((name, "tag")) => simple::tag(&engine, name, &query).await,
-        Some((_, "push")) => Err(Error::NotBuilt("image push").into()),
+        Some((name, "push")) => push::push(&engine, name, &query, &headers).await,
         _ => Err(Error::NoPage.into()),
     }
 }

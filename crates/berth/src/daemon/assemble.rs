@@ -63,6 +63,7 @@ pub async fn engine(configuration: &Arc<Configuration>, listeners: &Listeners) -
         volumes.clone(),
         events.clone(),
     );
+    images.set_verification(configuration.verification.clone());
     images.set_in_use(Arc::new(Users(containers.clone())));
     containers.recover().await.context("cannot recover the containers")?;
     let facts = facts::gather(configuration, listeners);
@@ -119,7 +120,10 @@ fn container_config(configuration: &Configuration) -> berth_container::Config {
 /// What `info` shows and a reload may change.
 pub fn settings(configuration: &Configuration) -> Settings {
     let values = &configuration.values;
-    let proxy = |key: &str| values.text(key).map(str::to_owned);
+    // The section `proxies` of the file has the same keys as the flags, which come first.
+    let section = |key: &str| values.0.get("proxies")?.get(key)?.as_str().map(str::to_owned);
+    let proxy = |key: &str| values.text(key).map(str::to_owned).or_else(|| section(key));
+    let count = |key: &str| values.number(key).and_then(|number| usize::try_from(number).ok()).unwrap_or(0);
     let proxies = [("http", proxy("http-proxy")), ("https", proxy("https-proxy")), ("no", proxy("no-proxy"))];
     Settings {
         debug: values.flag("debug"),
@@ -129,6 +133,9 @@ pub fn settings(configuration: &Configuration) -> Settings {
         registry_mirrors: values.list("registry-mirrors"),
         insecure_registries: values.list("insecure-registries"),
         proxies: proxies.into_iter().filter_map(|(key, value)| Some((key, value?))).collect(),
+        token_servers: values.list("token-servers"),
+        downloads: count("max-concurrent-downloads"),
+        uploads: count("max-concurrent-uploads"),
     }
 }
 

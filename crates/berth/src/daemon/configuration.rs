@@ -47,6 +47,8 @@ pub struct Configuration {
     pub log_driver: String,
     /// `overlay2` or `copy`.
     pub storage_driver: String,
+    /// What is required of images that come from registries.
+    pub verification: berth_image::Verification,
     /// Networks.
     pub network: NetworkConfig,
     /// Sentences about options without effect.
@@ -107,6 +109,7 @@ impl Configuration {
                 .parsed("storage-driver", storage, "the storage drivers are overlay2 and copy")?
                 .unwrap_or_else(|| "overlay2".to_owned()),
             network: network::config(&values)?,
+            verification: verification(&values)?,
             notes: notes(&values),
             values,
         })
@@ -126,6 +129,7 @@ impl Configuration {
             };
         }
         next.log_level = fresh.log_level;
+        next.verification = fresh.verification;
         Ok(next)
     }
 
@@ -140,6 +144,12 @@ impl Configuration {
     pub fn log_options(&self) -> HashMap<String, String> {
         self.values.map("log-opts").into_iter().collect()
     }
+}
+
+/// The section `policy`.
+fn verification(values: &Values) -> Result<berth_image::Verification> {
+    let Some(written) = values.0.get("policy") else { return Ok(berth_image::Verification::default()) };
+    berth_image::Verification::parse(written).map_err(|reason| anyhow::anyhow!("invalid policy: {reason}"))
 }
 
 /// Refuses options whose absence of effect would be unsafe; one that says what is the case anyway is fine.

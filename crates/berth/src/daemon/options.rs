@@ -34,7 +34,6 @@ impl Opt {
 
 const ONE_BINARY: &str = "berth is one program and starts no containerd";
 const OWN_RUNTIME: &str = "berth's own runtime is the only one yet";
-const PULL: &str = "pulling and pushing images is not built yet";
 const NO_SWARM: &str = "berth has no swarm";
 const NO_IPV6: &str = "IPv6 networks are not built yet";
 
@@ -43,7 +42,7 @@ const NO_IPV6: &str = "IPv6 networks are not built yet";
 pub const OPTIONS: &[Opt] = &[
     opt("add-runtime", "runtimes", Json, "Register an additional OCI compatible runtime").ignored(OWN_RUNTIME),
     opt("allow-direct-routing", "allow-direct-routing", Flag, "Allow remote access to published ports on container IP addresses").ignored("containers' own addresses are never filtered"),
-    opt("allow-nondistributable-artifacts", "allow-nondistributable-artifacts", List, "Allow push of nondistributable artifacts to registry").ignored(PULL),
+    opt("allow-nondistributable-artifacts", "allow-nondistributable-artifacts", List, "Allow push of nondistributable artifacts to registry").ignored("every layer is pushed"),
     opt("api-cors-header", "api-cors-header", Text, "Set CORS headers in the Engine API").refused("removed from the Engine API; put a proxy in front of the daemon"),
     opt("authorization-plugin", "authorization-plugins", List, "Authorization plugins to load").refused("berth has no plugins, and silently skipping authorization would be unsafe"),
     opt("bip", "bip", Text, "IPv4 address for the default bridge, with its prefix length"),
@@ -85,8 +84,8 @@ pub const OPTIONS: &[Opt] = &[
     opt("help", "", Flag, "Print usage"),
     opt("host", "hosts", List, "Daemon socket(s) to connect to").short('H'),
     opt("host-gateway-ip", "host-gateway-ips", List, "IP addresses that 'host-gateway' in --add-host resolves to").ignored("host-gateway is the address of the container's bridge"),
-    opt("http-proxy", "http-proxy", Text, "HTTP proxy URL to use for outgoing traffic").ignored(PULL),
-    opt("https-proxy", "https-proxy", Text, "HTTPS proxy URL to use for outgoing traffic").ignored(PULL),
+    opt("http-proxy", "http-proxy", Text, "HTTP proxy URL to use for outgoing traffic"),
+    opt("https-proxy", "https-proxy", Text, "HTTPS proxy URL to use for outgoing traffic"),
     opt("icc", "icc", Flag, "Enable inter-container communication for the default bridge network (default true)"),
     opt("init", "init", Flag, "Run an init in the container to forward signals and reap processes"),
     opt("init-path", "init-path", Text, "Path to the docker-init binary").ignored("berth is its own init"),
@@ -104,15 +103,15 @@ pub const OPTIONS: &[Opt] = &[
     opt("log-format", "log-format", Text, "Set the logging format (\"text\"|\"json\")").ignored("the daemon logs text"),
     opt("log-level", "log-level", Text, "Set the logging level (\"debug\"|\"info\"|\"warn\"|\"error\"|\"fatal\") (default \"info\")").short('l'),
     opt("log-opt", "log-opts", Map, "Default log driver options for containers"),
-    opt("max-concurrent-downloads", "max-concurrent-downloads", Number, "Set the max concurrent downloads").ignored(PULL).reloads(),
-    opt("max-concurrent-uploads", "max-concurrent-uploads", Number, "Set the max concurrent uploads").ignored(PULL).reloads(),
-    opt("max-download-attempts", "max-download-attempts", Number, "Set the max download attempts for each pull").ignored(PULL).reloads(),
+    opt("max-concurrent-downloads", "max-concurrent-downloads", Number, "Set the max concurrent downloads").reloads(),
+    opt("max-concurrent-uploads", "max-concurrent-uploads", Number, "Set the max concurrent uploads").reloads(),
+    opt("max-download-attempts", "max-download-attempts", Number, "Set the max download attempts for each pull").ignored("a download goes on for as long as its connections bring something").reloads(),
     opt("metrics-addr", "metrics-addr", Text, "Set default address and port to serve the metrics api on").ignored("metrics are not built yet"),
     opt("min-api-version", "min-api-version", Text, "Minimum API version to answer").ignored("every version from 1.24 on is answered"),
     opt("mtu", "mtu", Number, "Set the MTU for the default bridge network (default 1500)"),
     opt("network-control-plane-mtu", "network-control-plane-mtu", Number, "Network Control plane MTU").ignored(NO_SWARM),
     opt("no-new-privileges", "no-new-privileges", Flag, "Set no-new-privileges by default for new containers"),
-    opt("no-proxy", "no-proxy", Text, "Hosts or IP addresses for which the proxy is skipped").ignored(PULL),
+    opt("no-proxy", "no-proxy", Text, "Hosts or IP addresses for which the proxy is skipped"),
     opt("node-generic-resource", "node-generic-resources", List, "Advertise user-defined resource").ignored(NO_SWARM),
     opt("oom-score-adjust", "oom-score-adjust", Number, "Set the oom_score_adj for the daemon"),
     opt("pidfile", "pidfile", Text, "Path to use for daemon PID file (default \"<exec-root>/berth.pid\")").short('p'),
@@ -136,7 +135,9 @@ pub const OPTIONS: &[Opt] = &[
     opt("validate", "", Flag, "Validate daemon configuration and exit"),
     opt("version", "", Flag, "Print version information and quit").short('v'),
     opt("", "builder", Json, "").ignored("building images is not built yet"),
-    opt("", "proxies", Json, "").ignored(PULL),
+    opt("", "policy", Json, "").reloads(),
+    opt("", "proxies", Json, ""),
+    opt("", "token-servers", List, "").reloads(),
 ];
 
 #[cfg(test)]

@@ -12,7 +12,10 @@ use std::{
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{Response, StatusCode, body::Incoming, header};
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    task::JoinSet,
+};
 
 use super::Download;
 use crate::{Error, Repository, Result, answer::PIECE_PATIENCE, repository::Way, request::Wanted};
@@ -58,6 +61,8 @@ pub async fn run(download: &Arc<Download>, repository: &Arc<Repository>) -> Resu
 }
 
 async fn bring_by(download: &Arc<Download>, repository: &Arc<Repository>, way: usize) -> Result<()> {
+    // Its turn among the blobs of a pull; the semaphore is never closed.
+    let turn = Arc::clone(&download.connections).acquire_owned().await.ok();
     let (pieces, mut receiver) = mpsc::channel::<(u64, Bytes)>(PIECES);
     let target = Arc::clone(download);
     let writing = tokio::task::spawn_blocking(move || {
@@ -74,7 +79,7 @@ async fn bring_by(download: &Arc<Download>, repository: &Arc<Repository>, way: u
         has_ranges: AtomicBool::new(false),
         pieces,
     });
-    let received = employ(&work).await;
+    let received = employ(&work, turn).await;
     drop(work);
     match writing.await {
         Ok(Err(error)) => return Err(error),
@@ -85,9 +90,9 @@ async fn bring_by(download: &Arc<Download>, repository: &Arc<Repository>, way: u
 }
 
 /// Lets workers take the parts: one at first, more while it takes long.
-async fn employ(work: &Arc<Work>) -> Result<()> {
+async fn employ(work: &Arc<Work>, turn: Option<OwnedSemaphorePermit>) -> Result<()> {
     let mut workers = JoinSet::new();
-    workers.spawn(Arc::clone(work).labour(true));
+    workers.spawn(Arc::clone(work).labour(turn));
     loop {
         let may_grow = workers.len() < WORKERS_MAX && work.has_ranges.load(Ordering::Relaxed) && work.has_free_part();
         tokio::select! {
@@ -97,10 +102,13 @@ async fn employ(work: &Arc<Work>) -> Result<()> {
                 Some(Ok(outcome)) => outcome?,
                 Some(Err(error)) => return Err(lost(work, &error)),
             },
-            () = tokio::time::sleep(WORKER_EVERY), if may_grow => {
-                workers.spawn(Arc::clone(work).labour(false));
+            () = tokio::time::sleep(WORKER_EVERY) => {
+                // Others come only when a connection is free.
+                let turn = Arc::clone(&work.download.connections).try_acquire_owned().ok().filter(|_| may_grow);
+                if turn.is_some() {
+                    workers.spawn(Arc::clone(work).labour(turn));
+                }
             }
-            () = tokio::time::sleep(WORKER_EVERY), if !may_grow => {}
         }
     }
 }
@@ -134,18 +142,8 @@ impl Work {
         Some(part)
     }
 
-    /// Takes part after part until none is free. The first worker waits for its turn among the blobs of a pull, others
-    /// come only when a connection is free.
-    async fn labour(self: Arc<Self>, is_first: bool) -> Result<()> {
-        let connections = Arc::clone(&self.download.connections);
-        let _turn = match is_first {
-            // The semaphore is never closed.
-            true => connections.acquire_owned().await.ok(),
-            false => match connections.try_acquire_owned() {
-                Ok(turn) => Some(turn),
-                Err(_) => return Ok(()),
-            },
-        };
+    /// Takes part after part until none is free.
+    async fn labour(self: Arc<Self>, _turn: Option<OwnedSemaphorePermit>) -> Result<()> {
         while let Some(part) = self.free_part(true) {
             if self.bring(part).await? {
                 return Ok(());

@@ -16,6 +16,8 @@ use crate::{
 
 /// Blobs of at most so many bytes are not worth a file that could be taken up again.
 const SMALL_BYTES: u64 = 64 * 1024;
+/// Largest blob that is held in memory.
+const MEMORY_BYTES_MAX: u64 = 4 << 20;
 /// Attempts at a small blob whose connection breaks.
 const ATTEMPTS: u32 = 4;
 /// Attempts at a blob with wrong bytes, while another one is worth it.
@@ -37,7 +39,7 @@ impl Repository {
         for attempt in 1.. {
             let lease = Arc::new(self.client.download(self, blob, content)?);
             let reader = Arc::clone(&lease);
-            let outcome = match tokio::task::spawn_blocking(move || take(&reader)).await {
+            let outcome = match tokio::task::spawn_blocking(move || reader.verify()).await {
                 Ok(outcome) => outcome,
                 Err(panic) => std::panic::resume_unwind(panic.into_panic()),
             };
@@ -49,7 +51,15 @@ impl Repository {
         Ok(())
     }
 
-    async fn fetch_small(&self, blob: &Descriptor, content: &Store) -> Result<()> {
+    /// The bytes of a small blob, which are those of its digest.
+    ///
+    /// # Errors
+    /// As [`Repository::fetch`]; [`Error::WrongSize`] for more than 4 MiB.
+    pub async fn small(&self, blob: &Descriptor) -> Result<bytes::Bytes> {
+        if blob.size > MEMORY_BYTES_MAX {
+            let (digest, registry) = (blob.digest.clone(), self.familiar.clone());
+            return Err(Error::WrongSize { digest, registry, size: blob.size });
+        }
         let mut last = Err(self.no_way());
         for way in self.ways(|abilities| abilities.pull) {
             last = self.fetch_small_by(way, blob).await;
@@ -57,7 +67,11 @@ impl Repository {
                 break;
             }
         }
-        let bytes = last?;
+        last
+    }
+
+    async fn fetch_small(&self, blob: &Descriptor, content: &Store) -> Result<()> {
+        let bytes = self.small(blob).await?;
         let store = content.clone();
         match tokio::task::spawn_blocking(move || store.put(&bytes[..])).await {
             Ok(outcome) => outcome.map(drop).map_err(Error::from),
@@ -97,7 +111,7 @@ impl Repository {
 }
 
 /// Hashes a blob while it arrives and makes it one.
-fn take(lease: &Lease) -> Result<()> {
+pub fn take(lease: &Lease) -> Result<()> {
     let (mut reader, mut hash) = (lease.reader(), Sha256::new());
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {

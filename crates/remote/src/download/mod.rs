@@ -16,7 +16,7 @@ use std::{
     io::{self, Read},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -76,7 +76,7 @@ impl Client {
             && download.blob.size == blob.size
             && download.join()
         {
-            return Ok(Lease { download, repository: Arc::clone(repository), is_own: false });
+            return Ok(Lease::new(download, repository, false));
         }
         let partial = content.partial(&blob.digest, blob.size, PART_BYTES)?;
         let state = State { frontier: partial.frontier(), ..State::default() };
@@ -96,7 +96,7 @@ impl Client {
         });
         download.lock().task = Some(task.abort_handle());
         running.insert(blob.digest.clone(), Arc::downgrade(&download));
-        Ok(Lease { download, repository: Arc::clone(repository), is_own: true })
+        Ok(Lease::new(download, repository, true))
     }
 }
 
@@ -140,9 +140,45 @@ pub struct Lease {
     download: Arc<Download>,
     repository: Arc<Repository>,
     is_own: bool,
+    is_cancelled: Arc<AtomicBool>,
 }
 
 impl Lease {
+    fn new(download: Arc<Download>, repository: &Arc<Repository>, is_own: bool) -> Self {
+        Self { download, repository: Arc::clone(repository), is_own, is_cancelled: Arc::default() }
+    }
+
+    /// Ends the readers of this lease with an error; others go on.
+    pub fn cancel(&self) {
+        let state = self.download.lock();
+        self.is_cancelled.store(true, Ordering::Relaxed);
+        self.download.moved.notify_all();
+        drop(state);
+    }
+
+    /// Why no more bytes come.
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        if self.is_cancelled.load(Ordering::Relaxed) {
+            return Some(Error::Interrupted(self.download.blob.digest.clone()));
+        }
+        self.outcome().err()
+    }
+
+    /// Whether all bytes are here.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.download.lock().frontier == self.download.blob.size
+    }
+
+    /// Reads it all to its end, hashes it, and makes it a blob.
+    ///
+    /// # Errors
+    /// As [`Lease::commit`], and those of the download.
+    pub fn verify(&self) -> Result<()> {
+        fetch::take(self)
+    }
+
     /// Bytes that have arrived, those of an earlier life included.
     #[must_use]
     pub fn done(&self) -> u64 {
@@ -171,7 +207,7 @@ impl Lease {
     /// Reads the blob from its beginning, on a thread that may block.
     #[must_use]
     pub fn reader(&self) -> Reader {
-        Reader { download: Arc::clone(&self.download), at: 0 }
+        Reader { download: Arc::clone(&self.download), is_cancelled: Arc::clone(&self.is_cancelled), at: 0 }
     }
 
     /// Makes it a blob, when the digest that its reader has `found` is the right one. Otherwise nothing is kept, and
@@ -233,6 +269,7 @@ impl Drop for Lease {
 #[derive(Debug)]
 pub struct Reader {
     download: Arc<Download>,
+    is_cancelled: Arc<AtomicBool>,
     at: u64,
 }
 
@@ -244,7 +281,13 @@ impl Read for Reader {
         }
         let frontier = {
             let mut state = download.lock();
-            while state.frontier <= self.at {
+            loop {
+                if self.is_cancelled.load(Ordering::Relaxed) {
+                    return Err(io::Error::other(Error::Interrupted(download.blob.digest.clone())));
+                }
+                if state.frontier > self.at {
+                    break;
+                }
                 if let Some(Err(error)) = &state.outcome {
                     return Err(io::Error::other(Error::Shared(Arc::clone(error))));
                 }
