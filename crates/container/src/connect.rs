@@ -126,7 +126,8 @@ fn refuse_shared(record: &Record, network: &str) -> Result<()> {
     Ok(())
 }
 
-fn addresses(shown: &EndpointSettings) -> impl Iterator<Item = &str> {
+/// The addresses of an endpoint, as they stand in hosts files.
+pub(crate) fn addresses(shown: &EndpointSettings) -> impl Iterator<Item = &str> {
     let both = [shown.ip_address.as_deref(), shown.global_ipv6_address.as_deref()];
     both.into_iter().flatten().filter(|text| !text.is_empty())
 }

@@ -1,6 +1,6 @@
 //! A container's place on its networks: what it asks for, and what inspect shows of what it got.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use berth_network::{AttachRequest, Endpoint, Netns, PortMapping, record::parse_mac};
 use berth_spec::model::EndpointSettings;
@@ -136,6 +136,7 @@ impl Containers {
         let request = AttachRequest {
             mac: wants.mac,
             ipv4: wants.ipv4,
+            ipv6: wants.ipv6,
             aliases: asked.aliases.clone().unwrap_or_default(),
             host_name: record.config.hostname.clone().unwrap_or_default(),
             links: self.endpoint_links(asked),
@@ -230,14 +231,17 @@ fn mapping(
 
 /// An endpoint as inspect shows it while the container runs.
 pub(crate) fn settings(endpoint: &Endpoint, asked: EndpointSettings, record: &Record) -> EndpointSettings {
-    let text = |address: Option<Ipv4Addr>| address.map(|address| address.to_string());
+    let text = |address: Option<IpAddr>| address.map(|address| address.to_string());
     let own = !matches!(endpoint.network_name.as_str(), "bridge" | "host" | "none");
     complete(EndpointSettings {
         network_id: Some(endpoint.network_id.clone()),
         endpoint_id: Some(endpoint.endpoint_id.clone()),
-        gateway: text(endpoint.gateway),
-        ip_address: text(endpoint.ipv4),
+        gateway: text(endpoint.gateway.map(IpAddr::from)),
+        ip_address: text(endpoint.ipv4.map(IpAddr::from)),
         ip_prefix_len: Some(i64::from(endpoint.prefix)),
+        ipv6_gateway: text(endpoint.gateway6.map(IpAddr::from)),
+        global_ipv6_address: text(endpoint.ipv6.map(IpAddr::from)),
+        global_ipv6_prefix_len: Some(i64::from(endpoint.prefix6)),
         mac_address: Some(endpoint.mac.clone()),
         dns_names: own.then(|| dns_names(record, &asked)),
         ..asked

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::AsFd,
     path::PathBuf,
     sync::Arc,
@@ -15,16 +15,21 @@ use berth_record::Durability;
 
 use crate::{
     Error, Result,
+    cidr::Address,
     driver::{Bridge, mac_of},
-    ipam::Unavailable,
+    ipam::{Pool, Unavailable},
+    netlink::qdisc::parse_rate,
     networks::{Networks, Shared, blocking},
-    port::{Holder, PortMapping, PublishedPort},
-    record::{self, EndpointRecord, NetworkRecord, mac_text},
+    port::{Holder, PortMapping, PublishedPort, Reach},
+    record::{self, EndpointRecord, Given, NetworkRecord, Subnet, mac_text},
     state::State,
 };
 
 /// Option of an endpoint that names its link inside the container.
 const IFNAME: &str = "com.docker.network.endpoint.ifname";
+
+/// Option of a network that names the beginning of its links' names inside containers.
+pub(crate) const IFPREFIX: &str = "com.docker.network.container_iface_prefix";
 
 /// A container's network namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,10 +61,12 @@ pub struct AttachRequest {
     pub network: String,
     /// Where its links go; not looked at for the network `host`.
     pub netns: Netns,
-    /// Hardware address; made from the IPv4 address when `None`.
+    /// Hardware address; made from the IP address when `None`.
     pub mac: Option<[u8; 6]>,
     /// IPv4 address; the lowest free one when `None`.
     pub ipv4: Option<Ipv4Addr>,
+    /// IPv6 address; the lowest free one when `None`, on a network with IPv6.
+    pub ipv6: Option<Ipv6Addr>,
     /// Ports to publish.
     pub ports: Vec<PortMapping>,
     /// Other names of the container on this network.
@@ -85,6 +92,7 @@ impl AttachRequest {
             netns,
             mac: None,
             ipv4: None,
+            ipv6: None,
             ports: Vec::new(),
             aliases: Vec::new(),
             host_name: String::new(),
@@ -114,6 +122,12 @@ pub struct Endpoint {
     pub prefix: u8,
     /// The network's gateway.
     pub gateway: Option<Ipv4Addr>,
+    /// IPv6 address.
+    pub ipv6: Option<Ipv6Addr>,
+    /// Prefix length of the network's IPv6 subnet in bits; 0 without an address.
+    pub prefix6: u8,
+    /// The network's IPv6 gateway.
+    pub gateway6: Option<Ipv6Addr>,
     /// Name servers of the network's own; empty: those of the host (see [`crate::resolv_conf`]).
     pub dns: Vec<IpAddr>,
     /// Ports of the host that lead to the container.
@@ -174,10 +188,10 @@ impl Networks {
 
 impl Shared {
     fn attach(&self, request: &AttachRequest) -> Result<(NetworkRecord, EndpointRecord)> {
-        let (network, endpoint, demoted) = self.lock().reserve(request, self.config.userland_proxy)?;
-        let outcome = self.save_endpoint(&endpoint).and_then(|()| self.wire(&network, &endpoint, &request.netns));
-        match outcome {
-            Ok(()) => Ok((network, self.succeed(demoted, endpoint))),
+        let (network, endpoint, demoted) = self.lock().reserve(request, |network, own| self.reach(network, own))?;
+        let wired = self.save_endpoint(&endpoint).and_then(|()| self.wire(&network, &endpoint, &request.netns));
+        match wired.and_then(|given| self.accept(endpoint.clone(), given)) {
+            Ok(endpoint) => Ok((network, self.succeed(demoted, endpoint))),
             Err(error) => {
                 let known = self.lock().take_out(&endpoint.id);
                 known.iter().for_each(|endpoint| self.forget(endpoint));
@@ -189,19 +203,36 @@ impl Shared {
         }
     }
 
-    fn wire(&self, network: &NetworkRecord, endpoint: &EndpointRecord, netns: &Netns) -> Result<()> {
+    /// The endpoint with what its driver chose for it.
+    fn accept(&self, mut endpoint: EndpointRecord, given: Option<Given>) -> Result<EndpointRecord> {
+        let Some(given) = given else { return Ok(endpoint) };
+        endpoint.ipv4 = given.ipv4.map(|(address, _)| address);
+        endpoint.ipv6 = given.ipv6.map(|(address, _)| address);
+        endpoint.mac = given.mac.unwrap_or(endpoint.mac);
+        endpoint.given = Some(given);
+        self.save_endpoint(&endpoint)?;
+        self.lock().endpoints.insert(endpoint.id.clone(), endpoint.clone());
+        let rules = self.lock().port_rules(&endpoint);
+        if !rules.is_empty() {
+            self.prepare_rules()?;
+            self.change_rules(|firewall| firewall.publish(&rules))?;
+        }
+        Ok(endpoint)
+    }
+
+    fn wire(&self, network: &NetworkRecord, endpoint: &EndpointRecord, netns: &Netns) -> Result<Option<Given>> {
         if network.driver == "host" {
-            return Ok(());
+            return Ok(None);
         }
         let namespace = netns.open()?;
         self.prepare(network)?;
         let driver = self.driver(network);
-        driver.join(network, endpoint, namespace.as_fd())?;
-        let rules = endpoint.port_rules();
+        let given = driver.join(network, endpoint, namespace.as_fd())?;
+        let rules = self.lock().port_rules(endpoint);
         if rules.is_empty() {
-            return Ok(());
+            return Ok(given);
         }
-        self.change_rules(|firewall| firewall.publish(&rules)).inspect_err(|_| {
+        self.change_rules(|firewall| firewall.publish(&rules)).map(|()| given).inspect_err(|_| {
             if let Err(error) = driver.leave(network, endpoint) {
                 tracing::warn!(%error, endpoint = endpoint.id, "links of a failed endpoint stay");
             }
@@ -218,12 +249,24 @@ impl Shared {
 
     /// Starts the relays of an endpoint's IPv6 ports. One whose port cannot be had is taken off the record.
     pub async fn relay(&self, endpoint: &mut EndpointRecord) {
-        let Some(ipv4) = endpoint.ipv4 else { return };
         let before = endpoint.ports.len();
         let ports = std::mem::take(&mut endpoint.ports);
         for port in ports {
-            let target = (IpAddr::V4(ipv4), port.container_port).into();
-            if port.host_ip.is_ipv4() || self.relays.open(&port, target).await {
+            let is_kept = match (port.host_ip, endpoint.ipv4, endpoint.ipv6) {
+                (IpAddr::V6(at), _, Some(ipv6)) => {
+                    if self.config.userland_proxy && (at.is_unspecified() || at.is_loopback()) {
+                        let target = (ipv6, port.container_port).into();
+                        self.relays.open(&port, Ipv6Addr::LOCALHOST.into(), target).await;
+                    }
+                    true
+                }
+                (IpAddr::V6(at), Some(ipv4), None) => {
+                    self.relays.open(&port, at.into(), (ipv4, port.container_port).into()).await
+                }
+                (IpAddr::V6(_), None, None) => false,
+                (IpAddr::V4(_), ..) => true,
+            };
+            if is_kept {
                 endpoint.ports.push(port);
             } else {
                 self.lock().ports.release(&[port], &endpoint.container_id);
@@ -245,7 +288,7 @@ impl State {
     fn reserve(
         &mut self,
         request: &AttachRequest,
-        relay: bool,
+        reach: impl FnOnce(&NetworkRecord, &EndpointRecord) -> Reach,
     ) -> Result<(NetworkRecord, EndpointRecord, Option<EndpointRecord>)> {
         let network = self.resolve(&request.network)?.clone();
         let of_container = || self.endpoints.values().filter(|e| e.container_id == request.container_id);
@@ -255,16 +298,18 @@ impl State {
                 network: network.name.clone(),
             });
         }
+        check_rates(request, &network)?;
         let mut endpoint = self.draft_endpoint(request, &network);
-        if network.subnet.is_none() {
+        if !network.is_wired() && network.driver != "cni" {
             self.endpoints.insert(endpoint.id.clone(), endpoint.clone());
             return Ok((network, endpoint, None));
         }
-        let ipv4 = self.take_address(&network, request.ipv4)?;
-        endpoint.ipv4 = Some(ipv4);
-        endpoint.mac = request.mac.unwrap_or_else(|| mac_of(ipv4));
+        self.take_addresses(&network, request, &mut endpoint)?;
+        let own_mac = || if network.is_wired() { mac_of(endpoint.ipv4, endpoint.ipv6) } else { [0; 6] };
+        endpoint.mac = request.mac.unwrap_or_else(own_mac);
+        let reach = reach(&network, &endpoint);
         let holder = Holder::new(&request.container_id, &request.container_name);
-        match self.ports.reserve(&request.ports, network.host_binding_ip, relay, &holder) {
+        match self.ports.reserve(&request.ports, reach, &holder) {
             Ok(ports) => endpoint.ports = ports,
             Err(error) => {
                 self.release_address(&endpoint);
@@ -283,52 +328,60 @@ impl State {
         let wired: Vec<_> = self
             .endpoints
             .values()
-            .filter(|endpoint| endpoint.container_id == request.container_id && endpoint.ipv4.is_some())
+            .filter(|endpoint| endpoint.container_id == request.container_id && endpoint.is_wired())
             .collect();
         let is_free = |name: &String| wired.iter().all(|endpoint| endpoint.ifname != *name);
+        let prefix = network.options.get(IFPREFIX).map_or("eth", String::as_str);
         let mut names = request.driver_options.get(IFNAME).cloned().into_iter();
-        let ifname = names.next().or_else(|| (0..=wired.len()).map(|number| format!("eth{number}")).find(is_free));
+        let ifname = names.next().or_else(|| (0..=wired.len()).map(|number| format!("{prefix}{number}")).find(is_free));
         let ifname = ifname.unwrap_or_default();
-        let has_link = network.subnet.is_some();
+        let has_link = network.is_wired() || network.driver == "cni";
         EndpointRecord {
             version: record::VERSION,
             network_id: network.id.clone(),
             container_id: request.container_id.clone(),
             container_name: request.container_name.clone(),
             ifname: if has_link { ifname } else { String::new() },
-            host_ifname: if has_link { Bridge::host_ifname(&id) } else { String::new() },
+            host_ifname: if network.driver == "bridge" { Bridge::host_ifname(&id) } else { String::new() },
             id,
             mac: [0; 6],
             ipv4: None,
+            ipv6: None,
             is_gateway: false,
             gateway_priority: request.gateway_priority,
             aliases: request.aliases.clone(),
             host_name: request.host_name.clone(),
             links: request.links.clone(),
             driver_options: request.driver_options.clone(),
+            given: None,
             ports: Vec::new(),
         }
     }
 
-    fn take_address(&mut self, network: &NetworkRecord, wanted: Option<Ipv4Addr>) -> Result<Ipv4Addr> {
-        let (Some(pool), Some(subnet)) = (self.pools.get_mut(&network.id), &network.subnet) else {
-            return Err(Error::NotFound { name: network.name.clone() });
+    /// An address of each of the network's families; both or none.
+    fn take_addresses(
+        &mut self,
+        network: &NetworkRecord,
+        request: &AttachRequest,
+        endpoint: &mut EndpointRecord,
+    ) -> Result<()> {
+        if network.driver == "cni" {
+            // Its plugins decide; some can be asked for an address.
+            (endpoint.ipv4, endpoint.ipv6) = (request.ipv4, request.ipv6);
+            return Ok(());
+        }
+        if let Some(subnet) = &network.subnet {
+            endpoint.ipv4 = Some(take(self.pools.get_mut(&network.id), network, subnet, request.ipv4)?);
+        } else if let Some(address) = request.ipv4 {
+            return Err(Error::WrongFamily { network: network.name.clone(), address: address.into() });
+        }
+        let ipv6 = match (&network.subnet6, request.ipv6) {
+            (Some(subnet), wanted) => take(self.pools6.get_mut(&network.id), network, subnet, wanted).map(Some),
+            (None, Some(address)) => Err(Error::WrongFamily { network: network.name.clone(), address: address.into() }),
+            (None, None) => Ok(None),
         };
-        let outcome = match wanted {
-            Some(address) => pool.take(address).map(|()| address),
-            None => pool.take_any(),
-        };
-        outcome.map_err(|reason| match (reason, wanted) {
-            (Unavailable::Taken, Some(address)) => Error::AddressTaken { network: network.name.clone(), address },
-            (Unavailable::Outside, Some(address)) => Error::Invalid {
-                field: "IPAMConfig.IPv4Address",
-                why: format!(
-                    "no configured subnet or ip-range contain the IP address {address} (network {} is {})",
-                    network.name, subnet.subnet
-                ),
-            },
-            _ => Error::Exhausted { network: network.name.clone(), subnet: subnet.ip_range.unwrap_or(subnet.subnet) },
-        })
+        endpoint.ipv6 = ipv6.inspect_err(|_| self.release_address(endpoint))?;
+        Ok(())
     }
 
     /// Takes an endpoint out and gives its ports back; its address stays taken.
@@ -342,20 +395,77 @@ impl State {
         if let (Some(pool), Some(ipv4)) = (self.pools.get_mut(&endpoint.network_id), endpoint.ipv4) {
             pool.release(ipv4);
         }
+        if let (Some(pool), Some(ipv6)) = (self.pools6.get_mut(&endpoint.network_id), endpoint.ipv6) {
+            pool.release(ipv6);
+        }
     }
 }
 
+/// Refuses limits that cannot be read, or that the network's driver cannot keep.
+fn check_rates(request: &AttachRequest, network: &NetworkRecord) -> Result<()> {
+    for (field, works) in [
+        (record::RATE_IN, network.driver == "bridge"),
+        (record::RATE_OUT, matches!(network.driver.as_str(), "bridge" | "macvlan" | "ipvlan")),
+    ] {
+        let Some(text) = request.driver_options.get(field) else { continue };
+        let refuse = |why: String| Err(Error::Invalid { field, why });
+        if !works {
+            return refuse(format!("the driver {} of network {} cannot limit it", network.driver, network.name));
+        }
+        if parse_rate(text).is_none() {
+            return refuse(format!("{text:?} is no rate in bits per second, such as 10m, 500k or 1.5gbit"));
+        }
+    }
+    Ok(())
+}
+
+fn take<A: Address>(
+    pool: Option<&mut Pool<A>>,
+    network: &NetworkRecord,
+    subnet: &Subnet<A>,
+    wanted: Option<A>,
+) -> Result<A> {
+    let pool = pool.ok_or_else(|| Error::NotFound { name: network.name.clone() })?;
+    let outcome = match wanted {
+        Some(address) => pool.take(address).map(|()| address),
+        None => pool.take_any(),
+    };
+    outcome.map_err(|reason| match (reason, wanted) {
+        (Unavailable::Taken, Some(address)) => {
+            Error::AddressTaken { network: network.name.clone(), address: address.into() }
+        }
+        (Unavailable::Outside, Some(address)) => Error::Invalid {
+            field: if A::BITS == 32 { "IPAMConfig.IPv4Address" } else { "IPAMConfig.IPv6Address" },
+            why: format!(
+                "no configured subnet or ip-range contain the IP address {address} (network {} is {})",
+                network.name, subnet.subnet
+            ),
+        },
+        _ => Error::Exhausted {
+            network: network.name.clone(),
+            family: if A::BITS == 32 { "IPv4" } else { "IPv6" },
+            subnet: subnet.ip_range.unwrap_or(subnet.subnet).to_string(),
+        },
+    })
+}
+
 fn describe(network: &NetworkRecord, endpoint: &EndpointRecord) -> Endpoint {
-    let subnet = network.subnet.as_ref();
+    let (subnet, subnet6) = (network.subnet.as_ref(), network.subnet6.as_ref());
+    let given = endpoint.given.clone().unwrap_or_default();
+    let prefix = given.ipv4.map(|(_, prefix)| prefix).or(subnet.map(|subnet| subnet.subnet.prefix()));
+    let prefix6 = given.ipv6.map(|(_, prefix)| prefix).or(subnet6.map(|subnet| subnet.subnet.prefix()));
     Endpoint {
         network_id: network.id.clone(),
         network_name: network.name.clone(),
         endpoint_id: endpoint.id.clone(),
         ifname: endpoint.ifname.clone(),
-        mac: endpoint.ipv4.map(|_| mac_text(endpoint.mac)).unwrap_or_default(),
+        mac: if endpoint.is_wired() { mac_text(endpoint.mac) } else { String::new() },
         ipv4: endpoint.ipv4,
-        prefix: subnet.map_or(0, |subnet| subnet.subnet.prefix()),
-        gateway: subnet.map(|subnet| subnet.gateway),
+        prefix: prefix.unwrap_or(0),
+        gateway: given.gateway.or(subnet.map(|subnet| subnet.gateway)),
+        ipv6: endpoint.ipv6,
+        prefix6: prefix6.unwrap_or(0),
+        gateway6: given.gateway6.or(subnet6.map(|subnet| subnet.gateway)),
         dns: Vec::new(),
         published: endpoint.ports.clone(),
         aliases: endpoint.aliases.clone(),

@@ -1,18 +1,59 @@
-//! IPv4 subnets.
+//! Subnets, of IPv4 unless their type says IPv6.
 
-use std::{fmt, net::Ipv4Addr, str::FromStr};
+use std::{
+    fmt,
+    hash::Hash,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
-/// An IPv4 subnet: its first address and prefix length in bits. Written `172.17.0.0/16`.
+/// An address of either family, as a number to count with.
+pub trait Address: Copy + Ord + Hash + fmt::Debug + fmt::Display + FromStr + Into<IpAddr> {
+    /// Bits of an address.
+    const BITS: u8;
+
+    /// The address as a number.
+    fn number(self) -> u128;
+
+    /// The address with this number; bits beyond [`Self::BITS`] are dropped.
+    fn from_number(number: u128) -> Self;
+}
+
+impl Address for Ipv4Addr {
+    const BITS: u8 = 32;
+
+    fn number(self) -> u128 {
+        self.to_bits().into()
+    }
+
+    fn from_number(number: u128) -> Self {
+        Self::from_bits(number as u32)
+    }
+}
+
+impl Address for Ipv6Addr {
+    const BITS: u8 = 128;
+
+    fn number(self) -> u128 {
+        self.to_bits()
+    }
+
+    fn from_number(number: u128) -> Self {
+        Self::from_bits(number)
+    }
+}
+
+/// A subnet: its first address and prefix length in bits. Written `172.17.0.0/16`, `fd00::/64`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Cidr {
-    first: Ipv4Addr,
+#[serde(try_from = "String", into = "String", bound = "A: Address")]
+pub struct Cidr<A: Address = Ipv4Addr> {
+    first: A,
     prefix: u8,
 }
 
-/// Text that is no IPv4 subnet.
+/// Text that is no subnet of the family.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid CIDR address: {text}")]
 pub struct NoCidr {
@@ -20,21 +61,21 @@ pub struct NoCidr {
     pub text: String,
 }
 
-impl Cidr {
-    /// The subnet of `prefix` bits that holds `address`; `None` for more than 32 bits.
+impl<A: Address> Cidr<A> {
+    /// The subnet of `prefix` bits that holds `address`; `None` for more bits than an address has.
     #[must_use]
-    pub fn new(address: Ipv4Addr, prefix: u8) -> Option<Self> {
-        (prefix <= 32).then(|| Self { first: Ipv4Addr::from_bits(address.to_bits() & mask(prefix)), prefix })
+    pub fn new(address: A, prefix: u8) -> Option<Self> {
+        (prefix <= A::BITS).then(|| Self { first: A::from_number(address.number() & mask::<A>(prefix)), prefix })
     }
 
     /// Reads `address/prefix` and keeps the address too (`--bip 10.0.0.1/24`).
     ///
     /// # Errors
     /// [`NoCidr`].
-    pub fn parse_with_address(text: &str) -> Result<(Ipv4Addr, Self), NoCidr> {
+    pub fn parse_with_address(text: &str) -> Result<(A, Self), NoCidr> {
         let wrong = || NoCidr { text: text.to_owned() };
         let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
-        let address: Ipv4Addr = address.parse().map_err(|_| wrong())?;
+        let address: A = address.parse().map_err(|_| wrong())?;
         if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(wrong());
         }
@@ -44,14 +85,14 @@ impl Cidr {
 
     /// The network address.
     #[must_use]
-    pub fn first(self) -> Ipv4Addr {
+    pub fn first(self) -> A {
         self.first
     }
 
-    /// The broadcast address.
+    /// The last address; of IPv4 the broadcast address.
     #[must_use]
-    pub fn last(self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(self.first.to_bits() | !mask(self.prefix))
+    pub fn last(self) -> A {
+        A::from_number(self.first.number() | (self.size() - 1))
     }
 
     /// Prefix length in bits.
@@ -60,25 +101,22 @@ impl Cidr {
         self.prefix
     }
 
-    /// How many addresses it holds.
+    /// How many addresses it holds; 2^127 for more.
     #[must_use]
-    pub fn size(self) -> u64 {
-        1 << (32 - u32::from(self.prefix))
+    pub fn size(self) -> u128 {
+        1 << (A::BITS - self.prefix).min(127)
     }
 
     /// The address `offset` places after the first; `None` beyond the last.
     #[must_use]
-    pub fn at(self, offset: u64) -> Option<Ipv4Addr> {
-        if offset >= self.size() {
-            return None;
-        }
-        Some(Ipv4Addr::from_bits(self.first.to_bits() + u32::try_from(offset).ok()?))
+    pub fn at(self, offset: u128) -> Option<A> {
+        (offset < self.size()).then(|| A::from_number(self.first.number() + offset))
     }
 
     /// Whether `address` lies in it.
     #[must_use]
-    pub fn contains(self, address: Ipv4Addr) -> bool {
-        address.to_bits() & mask(self.prefix) == self.first.to_bits()
+    pub fn contains(self, address: A) -> bool {
+        address.number() & mask::<A>(self.prefix) == self.first.number()
     }
 
     /// Whether the two share an address.
@@ -89,23 +127,25 @@ impl Cidr {
 
     /// Its parts of `prefix` bits, in order; none when `prefix` is shorter than its own.
     pub fn parts(self, prefix: u8) -> impl Iterator<Item = Self> {
-        let count = if prefix < self.prefix || prefix > 32 { 0 } else { 1u64 << (prefix - self.prefix) };
-        let step = if prefix > 32 { 0 } else { 1u64 << (32 - u32::from(prefix)) };
-        (0..count).filter_map(move |index| Self::new(self.at(index * step)?, prefix))
+        let count = if prefix < self.prefix || prefix > A::BITS { 0 } else { 1u128 << (prefix - self.prefix).min(127) };
+        let step = if prefix > A::BITS { 0 } else { 1u128 << (A::BITS - prefix).min(127) };
+        (0..count).filter_map(move |index| Self::new(self.at(index.checked_mul(step)?)?, prefix))
     }
 }
 
-fn mask(prefix: u8) -> u32 {
-    u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
+/// The bits of a network part.
+fn mask<A: Address>(prefix: u8) -> u128 {
+    let all = u128::MAX >> (128 - u32::from(A::BITS));
+    all & !all.checked_shr(prefix.into()).unwrap_or(0)
 }
 
-impl fmt::Display for Cidr {
+impl<A: Address> fmt::Display for Cidr<A> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.first, self.prefix)
     }
 }
 
-impl FromStr for Cidr {
+impl<A: Address> FromStr for Cidr<A> {
     type Err = NoCidr;
 
     fn from_str(text: &str) -> Result<Self, NoCidr> {
@@ -113,7 +153,7 @@ impl FromStr for Cidr {
     }
 }
 
-impl TryFrom<String> for Cidr {
+impl<A: Address> TryFrom<String> for Cidr<A> {
     type Error = NoCidr;
 
     fn try_from(text: String) -> Result<Self, NoCidr> {
@@ -121,8 +161,8 @@ impl TryFrom<String> for Cidr {
     }
 }
 
-impl From<Cidr> for String {
-    fn from(cidr: Cidr) -> Self {
+impl<A: Address> From<Cidr<A>> for String {
+    fn from(cidr: Cidr<A>) -> Self {
         cidr.to_string()
     }
 }
@@ -142,6 +182,20 @@ mod tests {
         let all: Cidr = "0.0.0.0/0".parse().unwrap();
         assert!(all.overlaps(net) && net.overlaps(all) && all.size() == 1 << 32);
         assert_eq!("10.0.0.1/32".parse::<Cidr>().unwrap().last().to_string(), "10.0.0.1");
+    }
+
+    #[test]
+    fn subnets_of_ipv6_are_the_same() {
+        let net: Cidr<Ipv6Addr> = "fd00:1:2:3:4::5/48".parse().unwrap();
+        assert_eq!(net.to_string(), "fd00:1:2::/48");
+        assert_eq!(net.last().to_string(), "fd00:1:2:ffff:ffff:ffff:ffff:ffff");
+        assert_eq!(net.parts(64).nth(0x1ff).unwrap().to_string(), "fd00:1:2:1ff::/64");
+        assert_eq!(net.at(2).unwrap().to_string(), "fd00:1:2::2");
+        assert!("::/0".parse::<Cidr<Ipv6Addr>>().unwrap().overlaps(net));
+        assert_eq!("::1/128".parse::<Cidr<Ipv6Addr>>().unwrap().size(), 1);
+        for text in ["10.0.0.0/8", "::/129", "fd00::", "::/-1"] {
+            assert!(text.parse::<Cidr<Ipv6Addr>>().is_err(), "{text}");
+        }
     }
 
     #[test]

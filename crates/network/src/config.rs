@@ -1,16 +1,16 @@
 //! What the daemon's configuration says about networks (`daemon.json`, dockerd's flags).
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::cidr::Cidr;
+use crate::cidr::{Address, Cidr};
 
 const DEFAULT_BRIDGE: &str = "berth0";
 
 /// A range of addresses from which networks get subnets of `size` bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AddressPool {
+pub struct AddressPool<A: Address = Ipv4Addr> {
     /// The range.
-    pub base: Cidr,
+    pub base: Cidr<A>,
     /// Prefix length of each network's subnet, in bits.
     pub size: u8,
 }
@@ -24,6 +24,14 @@ pub struct NetworkConfig {
     pub bip: Option<(Ipv4Addr, Cidr)>,
     /// Where networks without a subnet of their own get one (`default-address-pools`).
     pub default_pools: Vec<AddressPool>,
+    /// Where networks with IPv6 get a subnet (`default-address-pools`); a prefix of the engine's own when empty.
+    pub default_pools6: Vec<AddressPool<Ipv6Addr>>,
+    /// Whether the default bridge has IPv6 (`--ipv6`).
+    pub ipv6: bool,
+    /// IPv6 subnet of the default bridge (`--fixed-cidr-v6`), and its own address there (`--bip6`).
+    pub bip6: Option<(Ipv6Addr, Cidr<Ipv6Addr>)>,
+    /// Whether published ports obey the host's rules for its own ports (`"publish-policy": "respect-host-input"`).
+    pub respect_host_input: bool,
     /// Largest packet on the default bridge, in bytes (`--mtu`).
     pub mtu: u32,
     /// Whether the engine installs packet rules (`--iptables`).
@@ -63,6 +71,10 @@ impl Default for NetworkConfig {
             bridge_name: DEFAULT_BRIDGE.to_owned(),
             bip: None,
             default_pools: sixteens.chain(pool(192, 168, 16, 20)).collect(),
+            default_pools6: Vec::new(),
+            ipv6: false,
+            bip6: None,
+            respect_host_input: false,
             mtu: 1500,
             firewall: true,
             ip_forward: true,

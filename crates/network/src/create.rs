@@ -1,33 +1,21 @@
 //! A network of a user's own.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use berth_kit::{id, name};
 
 use crate::{
     Error, Result,
     cidr::Cidr,
+    driver::{NetworkDriver as _, cni, macvlan},
     networks::{Networks, Shared, blocking},
-    record::{NetworkRecord, Subnet},
+    record::{GatewayMode, NetworkRecord},
     state::bridge_rules,
+    subnet::{self, SubnetRequest},
 };
 
-/// A subnet that a user asks for; texts as they came, so that an error can repeat them.
-#[derive(Debug, Clone, Default)]
-pub struct SubnetRequest {
-    /// `10.1.0.0/16`.
-    pub subnet: Option<String>,
-    /// `10.1.0.1`.
-    pub gateway: Option<String>,
-    /// `10.1.5.0/24`.
-    pub ip_range: Option<String>,
-    /// Addresses that are never given out, by name.
-    pub aux_addresses: BTreeMap<String, String>,
-}
+/// What is in front of Docker's options of a bridge.
+const BRIDGE: &str = "com.docker.network.bridge.";
 
 /// A network that a user asks for (`POST /networks/create`).
 #[derive(Debug, Clone, Default)]
@@ -42,7 +30,9 @@ pub struct CreateRequest {
     pub attachable: bool,
     /// IPv6 beside IPv4.
     pub enable_ipv6: bool,
-    /// At most one IPv4 subnet; from the default pools when there is none.
+    /// No IPv4.
+    pub disable_ipv4: bool,
+    /// At most one subnet of each family; from the default pools when there is none.
     pub subnets: Vec<SubnetRequest>,
     /// The driver's options.
     pub options: BTreeMap<String, String>,
@@ -78,22 +68,27 @@ impl Shared {
         if self.lock().has_name(&request.name) {
             return Err(Error::NameTaken { name: request.name });
         }
-        let mut network = self.draft(&request.name, "bridge", None);
-        network.bridge = format!("br-{}", id::short(&network.id));
+        let driver = driver_of(&request);
+        let mut network = self.draft(&request.name, driver, None);
+        if driver == "bridge" {
+            network.bridge = format!("br-{}", id::short(&network.id));
+        }
         network.internal = request.internal;
         network.attachable = request.attachable;
         apply_options(&mut network, &request.options)?;
-        let wanted = request.subnets.first().cloned().unwrap_or_default();
-        let subnet = match parse_subnet(&wanted)? {
-            Some(subnet) => subnet,
-            None => self.free_subnet(&network.bridge)?,
-        };
-        network.subnet = Some(subnet);
+        match driver {
+            "bridge" => network.bridge_is_foreign = self.bridge.exists(&network)?,
+            "macvlan" | "ipvlan" => macvlan::check(&mut network, &request.options)?,
+            _ => network.bridge = cni::check(&request.options)?,
+        }
+        if driver != "cni" {
+            self.choose_subnets(&request, &mut network)?;
+        }
         (network.options, network.ipam_options, network.labels) =
             (request.options, request.ipam_options, request.labels);
         self.enter(&network)?;
         if let Err(error) = self.save_network(&network) {
-            self.lock().networks.remove(&network.id);
+            self.lock().remove_network(&network.id);
             return Err(error);
         }
         if self.lock().installed
@@ -104,6 +99,37 @@ impl Shared {
         Ok(network)
     }
 
+    fn choose_subnets(&self, request: &CreateRequest, network: &mut NetworkRecord) -> Result<()> {
+        let find = |ipv6| {
+            let mut of_family = request.subnets.iter().filter(move |subnet| subnet.is_ipv6() == ipv6);
+            (of_family.next().cloned().unwrap_or_default(), of_family.next().is_some())
+        };
+        let (wanted, more) = find(false);
+        let (wanted6, more6) = find(true);
+        if more || more6 {
+            let why = "a network has one subnet of each family".to_owned();
+            return Err(Error::Invalid { field: "IPAM.Config", why });
+        }
+        let ipv6 = request.enable_ipv6 || wanted6.subnet.is_some();
+        if request.disable_ipv4 && !ipv6 {
+            let why = "IPv4 or IPv6 must be enabled".to_owned();
+            return Err(Error::Invalid { field: "EnableIPv4", why });
+        }
+        if !request.disable_ipv4 {
+            network.subnet = match subnet::parse(&wanted)? {
+                Some(subnet) => Some(subnet),
+                None => Some(self.free_subnet(&network.bridge)?),
+            };
+        }
+        if ipv6 {
+            network.subnet6 = match subnet::parse(&wanted6)? {
+                Some(subnet) => Some(subnet),
+                None => Some(self.free_subnet6(&network.bridge)?),
+            };
+        }
+        Ok(())
+    }
+
     /// Takes the network in unless another one came first.
     fn enter(&self, network: &NetworkRecord) -> Result<()> {
         let mut state = self.lock();
@@ -111,12 +137,13 @@ impl Shared {
             return Err(Error::NameTaken { name: network.name.clone() });
         }
         for other in state.networks.values() {
-            if let (Some(ours), Some(theirs)) = (&network.subnet, &other.subnet)
-                && ours.subnet.overlaps(theirs.subnet)
-            {
-                return Err(Error::Overlap { subnet: ours.subnet, holder: other.name.clone() });
+            if let (Some(ours), Some(theirs)) = (&network.subnet, &other.subnet) {
+                apart(ours.subnet, theirs.subnet, &other.name)?;
             }
-            if network.bridge == other.bridge {
+            if let (Some(ours), Some(theirs)) = (&network.subnet6, &other.subnet6) {
+                apart(ours.subnet, theirs.subnet, &other.name)?;
+            }
+            if network.driver == "bridge" && network.bridge == other.bridge {
                 let why = format!("bridge {} belongs to network {}", network.bridge, other.name);
                 return Err(Error::Invalid { field: "com.docker.network.bridge.name", why });
             }
@@ -134,45 +161,80 @@ fn check(request: &CreateRequest) -> Result<()> {
         return Err(Error::BadName { name: request.name.clone() });
     }
     match request.driver.as_deref().unwrap_or("bridge") {
-        "bridge" | "" | "default" => {}
+        "bridge" | "" | "default" | "macvlan" | "ipvlan" | "cni" => Ok(()),
         driver @ ("host" | "null") => {
             let why = format!("only one instance of \"{driver}\" network is allowed");
-            return Err(Error::Invalid { field: "Driver", why });
+            Err(Error::Invalid { field: "Driver", why })
         }
-        driver @ ("macvlan" | "ipvlan" | "overlay") => {
-            return Err(Error::NotBuilt { what: format!("network driver {driver}") });
-        }
-        driver => return Err(Error::NoDriver { driver: driver.to_owned() }),
+        "overlay" => Err(Error::Invalid {
+            field: "Driver",
+            why: "an overlay network needs a cluster, and this engine is none: use bridge, macvlan, ipvlan or cni"
+                .to_owned(),
+        }),
+        driver => Err(Error::NoDriver { driver: driver.to_owned() }),
     }
-    if request.enable_ipv6 || request.subnets.iter().any(|s| s.subnet.as_ref().is_some_and(|s| s.contains(':'))) {
-        return Err(Error::NotBuilt { what: "IPv6 in networks".to_owned() });
+}
+
+fn driver_of(request: &CreateRequest) -> &'static str {
+    match request.driver.as_deref() {
+        Some("macvlan") => "macvlan",
+        Some("ipvlan") => "ipvlan",
+        Some("cni") => "cni",
+        _ => "bridge",
     }
-    if request.subnets.len() > 1 {
-        return Err(Error::Invalid { field: "IPAM.Config", why: "a bridge network has one IPv4 subnet".to_owned() });
+}
+
+fn apart<A: crate::cidr::Address>(ours: Cidr<A>, theirs: Cidr<A>, holder: &str) -> Result<()> {
+    if ours.overlaps(theirs) {
+        return Err(Error::Overlap { subnet: ours.to_string(), holder: holder.to_owned() });
     }
     Ok(())
 }
 
 fn apply_options(network: &mut NetworkRecord, options: &BTreeMap<String, String>) -> Result<()> {
     for (key, value) in options {
-        match key.as_str() {
-            "com.docker.network.bridge.name" => network.bridge = link_name(value)?,
-            "com.docker.network.bridge.enable_icc" => network.icc = switch("enable_icc", value)?,
-            "com.docker.network.bridge.enable_ip_masquerade" => {
-                network.masquerade = switch("enable_ip_masquerade", value)?;
+        if key == "com.docker.network.driver.mtu" {
+            let mtu = value.parse().ok().filter(|mtu| (68..=65535).contains(mtu));
+            network.mtu = mtu.ok_or_else(|| wrong("com.docker.network.driver.mtu", value))?;
+        }
+        // Options of other drivers and later versions are kept and have no effect, as with Docker.
+        let Some(key) = key.strip_prefix(BRIDGE).filter(|_| network.driver == "bridge") else { continue };
+        match key {
+            "name" => network.bridge = link_name(value)?,
+            "enable_icc" => network.icc = switch("com.docker.network.bridge.enable_icc", value)?,
+            "enable_ip_masquerade" => {
+                network.masquerade = switch("com.docker.network.bridge.enable_ip_masquerade", value)?;
             }
-            "com.docker.network.bridge.host_binding_ipv4" => {
-                network.host_binding_ip = value.parse().map_err(|_| wrong("host_binding_ipv4", value))?;
+            "inhibit_ipv4" => network.inhibit_ipv4 = switch("com.docker.network.bridge.inhibit_ipv4", value)?,
+            "host_binding_ipv4" => {
+                let address = value.parse();
+                network.host_binding_ip =
+                    address.map_err(|_| wrong("com.docker.network.bridge.host_binding_ipv4", value))?;
             }
-            "com.docker.network.driver.mtu" => {
-                network.mtu =
-                    value.parse().ok().filter(|mtu| (68..=65535).contains(mtu)).ok_or_else(|| wrong("mtu", value))?;
+            "gateway_mode_ipv4" => {
+                network.gateway_mode = gateway_mode("com.docker.network.bridge.gateway_mode_ipv4", value, network)?;
             }
-            // Options of other drivers and later versions are kept and have no effect, as with Docker.
+            "gateway_mode_ipv6" => {
+                network.gateway_mode6 = gateway_mode("com.docker.network.bridge.gateway_mode_ipv6", value, network)?;
+            }
             _ => {}
         }
     }
     Ok(())
+}
+
+fn gateway_mode(field: &'static str, value: &str, network: &NetworkRecord) -> Result<GatewayMode> {
+    match value {
+        "" | "nat" => Ok(GatewayMode::Nat),
+        "nat-unprotected" => Ok(GatewayMode::NatUnprotected),
+        "routed" => Ok(GatewayMode::Routed),
+        "isolated" if network.internal => Ok(GatewayMode::Isolated),
+        "isolated" => {
+            let why = "gateway mode 'isolated' can only be used for an internal network".to_owned();
+            Err(Error::Invalid { field, why })
+        }
+        _ => Err(Error::Invalid { field, why: format!("unknown gateway mode {value}") }),
+    }
 }
 
 fn link_name(text: &str) -> Result<String> {
@@ -187,52 +249,6 @@ fn switch(field: &'static str, value: &str) -> Result<bool> {
         "false" | "0" | "False" | "FALSE" | "f" => Ok(false),
         _ => Err(wrong(field, value)),
     }
-}
-
-/// The subnet asked for; `None` when none is.
-fn parse_subnet(wanted: &SubnetRequest) -> Result<Option<Subnet>> {
-    let Some(text) = wanted.subnet.as_deref().filter(|text| !text.is_empty()) else {
-        return match (&wanted.gateway, &wanted.ip_range) {
-            (None, None) => Ok(None),
-            _ => Err(Error::Invalid { field: "IPAM.Config", why: "a gateway or range needs a subnet".to_owned() }),
-        };
-    };
-    let subnet: Cidr = text.parse().map_err(|_| wrong("IPAM.Config.Subnet", text))?;
-    if subnet.prefix() > 30 {
-        let why = format!("{text}: a subnet needs room for a gateway and a container: /30 or larger");
-        return Err(Error::Invalid { field: "IPAM.Config.Subnet", why });
-    }
-    let inside = |field: &'static str, text: &str| -> Result<Ipv4Addr> {
-        match text.parse::<IpAddr>() {
-            Ok(IpAddr::V4(address)) if subnet.contains(address) => Ok(address),
-            Ok(_) => Err(Error::Invalid { field, why: format!("{text} is not in subnet {subnet}") }),
-            Err(_) => Err(wrong(field, text)),
-        }
-    };
-    let gateway = match wanted.gateway.as_deref().filter(|text| !text.is_empty()) {
-        Some(text) => inside("IPAM.Config.Gateway", text)?,
-        None => subnet.at(1).unwrap_or(subnet.first()),
-    };
-    if gateway == subnet.first() || gateway == subnet.last() {
-        let why = format!("{gateway} is the network or broadcast address of {subnet}");
-        return Err(Error::Invalid { field: "IPAM.Config.Gateway", why });
-    }
-    let ip_range = match wanted.ip_range.as_deref().filter(|text| !text.is_empty()) {
-        Some(text) => {
-            let range: Cidr = text.parse().map_err(|_| wrong("IPAM.Config.IPRange", text))?;
-            if range.prefix() < subnet.prefix() || !subnet.contains(range.first()) {
-                let why = format!("{text} is not in subnet {subnet}");
-                return Err(Error::Invalid { field: "IPAM.Config.IPRange", why });
-            }
-            Some(range)
-        }
-        None => None,
-    };
-    let mut aux_addresses = BTreeMap::new();
-    for (name, text) in &wanted.aux_addresses {
-        aux_addresses.insert(name.clone(), inside("IPAM.Config.AuxiliaryAddresses", text)?);
-    }
-    Ok(Some(Subnet { subnet, gateway, ip_range, aux_addresses }))
 }
 
 fn wrong(field: &'static str, value: &str) -> Error {

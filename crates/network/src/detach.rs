@@ -1,7 +1,7 @@
 //! A container leaves its networks: ports first, so that nobody is led to an address that is about to be free; links
 //! go in the background.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, os::fd::AsFd as _, sync::Arc};
 
 use berth_kit::id;
 
@@ -40,11 +40,20 @@ impl Networks {
         let heir = self.shared.lock().heir(&endpoint);
         if let Some(heir) = heir.filter(|_| !endpoint.ports.is_empty()) {
             let shared = Arc::clone(&self.shared);
-            let mut heir = blocking(move || shared.move_ports(&mut endpoint, heir).map(|heir| (endpoint, heir))).await?;
+            let mut heir =
+                blocking(move || shared.move_ports(&mut endpoint, heir).map(|heir| (endpoint, heir))).await?;
             self.shared.relay(&mut heir.1).await;
             endpoint = heir.0;
         }
         let endpoint_id = endpoint.id.clone();
+        let unplugged = match &netns {
+            Some(netns) => {
+                let (shared, network, leaving) = (Arc::clone(&self.shared), network.network, endpoint.clone());
+                let netns = netns.clone();
+                blocking(move || shared.driver(&network).unplug(&network, &leaving, netns.open()?.as_fd())).await
+            }
+            None => Ok(()),
+        };
         let outcome = self.leave(endpoint).await;
         self.settle_those(|leaving| leaving.id == endpoint_id).await;
         let (shared, container_id) = (Arc::clone(&self.shared), container_id.to_owned());
@@ -53,7 +62,7 @@ impl Networks {
             Ok(())
         })
         .await?;
-        outcome
+        unplugged.and(outcome)
     }
 
     async fn leave(&self, endpoint: EndpointRecord) -> Result<()> {
@@ -90,7 +99,7 @@ impl Shared {
             state.leaving.insert(endpoint.id.clone(), endpoint.clone());
             endpoint
         };
-        let rules = endpoint.port_rules();
+        let rules = self.lock().port_rules(&endpoint);
         Some(if rules.is_empty() { Ok(()) } else { self.change_rules(|firewall| firewall.withdraw(&rules)) })
     }
 

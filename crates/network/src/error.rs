@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use berth_kit::{Kind, Kinded};
 
-use crate::{cidr::Cidr, netlink::Refusal};
+use crate::netlink::Refusal;
 
 /// A failed act on a network.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +65,24 @@ pub enum Error {
         /// The part.
         what: String,
     },
+    /// The kernel lacks links of a kind.
+    #[error(
+        "the kernel of this host has no {kind} links: load its module (`modprobe {kind}`), or use a kernel that has it"
+    )]
+    NoKernelDriver {
+        /// `macvlan`, `ipvlan`, `dummy`, `vlan`.
+        kind: String,
+    },
+    /// A CNI plugin could not be run, or refused.
+    #[error("CNI plugin {plugin} cannot {act}: {why}")]
+    Plugin {
+        /// Its type.
+        plugin: String,
+        /// `ADD`, `DEL`, …
+        act: &'static str,
+        /// Its own words, or why it did not run.
+        why: String,
+    },
     /// The driver is unknown.
     #[error("could not find plugin {driver} in v1 plugin registry: plugin not found")]
     NoDriver {
@@ -75,7 +93,7 @@ pub enum Error {
     #[error("invalid pool request: Pool overlaps with other one on this address space: {subnet} (network {holder})")]
     Overlap {
         /// The subnet asked for.
-        subnet: Cidr,
+        subnet: String,
         /// The network that has it.
         holder: String,
     },
@@ -86,12 +104,24 @@ pub enum Error {
     )]
     NoPool,
     /// The network's subnet has no free address.
-    #[error("no available IPv4 addresses on network {network} ({subnet}): remove containers, or make a larger network")]
+    #[error(
+        "no available {family} addresses on network {network} ({subnet}): remove containers, or make a larger network"
+    )]
     Exhausted {
         /// The network.
         network: String,
+        /// `IPv4` or `IPv6`.
+        family: &'static str,
         /// Its subnet, or the range that addresses come from.
-        subnet: Cidr,
+        subnet: String,
+    },
+    /// The network has no subnet of the address's family.
+    #[error("no configured subnet contains {address}: network {network} has none of its family")]
+    WrongFamily {
+        /// The network.
+        network: String,
+        /// The address.
+        address: std::net::IpAddr,
     },
     /// The address asked for is used.
     #[error("Address already in use: {address} on network {network}")]
@@ -99,7 +129,7 @@ pub enum Error {
         /// The network.
         network: String,
         /// The address.
-        address: std::net::Ipv4Addr,
+        address: std::net::IpAddr,
     },
     /// The container is on the network already.
     #[error("endpoint with name {container} already exists in network {network}")]
@@ -216,7 +246,11 @@ impl Kinded for Error {
     fn kind(&self) -> Kind {
         match self {
             Self::NotFound { .. } | Self::NoDriver { .. } => Kind::NotFound,
-            Self::Ambiguous { .. } | Self::BadName { .. } | Self::Invalid { .. } => Kind::Invalid,
+            Self::Ambiguous { .. }
+            | Self::BadName { .. }
+            | Self::Invalid { .. }
+            | Self::WrongFamily { .. }
+            | Self::NoKernelDriver { .. } => Kind::Invalid,
             Self::NameTaken { .. } | Self::AddressTaken { .. } | Self::AlreadyConnected { .. } => Kind::Conflict,
             Self::Predefined { .. } | Self::InUse { .. } | Self::Overlap { .. } => Kind::Forbidden,
             Self::NotBuilt { .. } => Kind::NotBuilt,

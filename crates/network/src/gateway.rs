@@ -6,7 +6,8 @@ use std::{cmp::Reverse, os::fd::AsFd};
 
 use crate::{
     Netns, Result,
-    netlink::{Family, Refusal, Socket, link, route},
+    driver::addresses,
+    netlink::{Family, Refusal, Socket, link},
     networks::Shared,
     record::{EndpointRecord, NetworkRecord},
     state::State,
@@ -42,7 +43,7 @@ impl State {
 
 /// Whether a container's default route can go through an endpoint.
 fn leads_out(endpoint: &EndpointRecord, network: &NetworkRecord) -> bool {
-    !network.internal && network.subnet.is_some() && endpoint.ipv4.is_some()
+    network.leads_out() && endpoint.is_wired()
 }
 
 impl Shared {
@@ -67,13 +68,12 @@ impl Shared {
     }
 
     fn set_route(&self, endpoint: &EndpointRecord, netns: &Netns) -> Result<()> {
-        let network = self.lock().networks.get(&endpoint.network_id).cloned();
-        let Some(subnet) = network.as_ref().and_then(|network| network.subnet.as_ref()) else { return Ok(()) };
+        let Some(network) = self.lock().networks.get(&endpoint.network_id).cloned() else { return Ok(()) };
         let namespace = netns.open()?;
         let set = || -> std::result::Result<(), Refusal> {
             let mut inside = Socket::open_in(namespace.as_fd(), Family::Route)?;
             let Some(link) = link::find(&mut inside, &endpoint.ifname)? else { return Ok(()) };
-            inside.transact(vec![route::add_default(link.index, subnet.gateway)])
+            inside.transact(addresses(link.index, &network, endpoint))
         };
         let name = endpoint.ifname.clone();
         set().map_err(|source| crate::Error::Link { act: "set the default route through", name, source })
@@ -104,10 +104,9 @@ impl Shared {
     /// # Errors
     /// What the kernel refuses.
     pub fn move_ports(&self, from: &mut EndpointRecord, mut to: EndpointRecord) -> Result<EndpointRecord> {
-        let before = from.port_rules();
-        let ports = std::mem::take(&mut from.ports);
-        ports.iter().filter(|port| port.host_ip.is_ipv6()).for_each(|port| self.relays.close(port));
-        to.ports.extend(ports);
+        let before = self.lock().port_rules(from);
+        from.ports.iter().filter(|port| port.host_ip.is_ipv6()).for_each(|port| self.relays.close(port));
+        to.ports.extend(std::mem::take(&mut from.ports));
         {
             let mut state = self.lock();
             for endpoint in [&*from, &to] {
@@ -118,7 +117,7 @@ impl Shared {
         }
         self.save_endpoint(from)?;
         self.save_endpoint(&to)?;
-        let after = to.port_rules();
+        let after = self.lock().port_rules(&to);
         self.change_rules(|firewall| firewall.withdraw(&before).and_then(|()| firewall.publish(&after)))?;
         Ok(to)
     }

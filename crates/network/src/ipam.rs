@@ -1,18 +1,18 @@
-//! Addresses of one network: a bitmap over its range, rebuilt from the endpoints' records when the daemon starts.
+//! Addresses of one network, rebuilt from the endpoints' records when the daemon starts.
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
-use crate::cidr::Cidr;
+use crate::cidr::{Address, Cidr};
 
-/// The addresses of one network. The lowest free one is given out first, as Docker does.
+/// The addresses of one network and one family. The lowest free one is given out first, as Docker does.
 #[derive(Debug, Clone)]
-pub struct Pool {
-    subnet: Cidr,
-    range: Cidr,
-    /// One bit an address of the subnet; words are added as far as addresses are used.
-    words: Vec<u64>,
-    /// No word before this one has a free bit in the range.
-    first_free_word: usize,
+pub struct Pool<A: Address = Ipv4Addr> {
+    subnet: Cidr<A>,
+    range: Cidr<A>,
+    /// Offsets in the subnet of what is taken.
+    taken: BTreeSet<u128>,
+    /// No offset before this one is free in the range.
+    first_free: u128,
 }
 
 /// Why an address cannot be given out.
@@ -26,89 +26,76 @@ pub enum Unavailable {
     Exhausted,
 }
 
-impl Pool {
-    /// A pool of `subnet` that gives out addresses of `range` (its whole when `None`). Network and broadcast address
-    /// are kept back, where the subnet is large enough to have them.
+impl<A: Address> Pool<A> {
+    /// A pool of `subnet` that gives out addresses of `range` (its whole when `None`). The first and, of IPv4, the last
+    /// address are kept back, where the subnet is large enough to have them.
     #[must_use]
-    pub fn new(subnet: Cidr, range: Option<Cidr>) -> Self {
-        Self { subnet, range: range.unwrap_or(subnet), words: Vec::new(), first_free_word: 0 }
+    pub fn new(subnet: Cidr<A>, range: Option<Cidr<A>>) -> Self {
+        Self { subnet, range: range.unwrap_or(subnet), taken: BTreeSet::new(), first_free: 0 }
     }
 
     /// Takes the lowest free address of the range.
     ///
     /// # Errors
     /// [`Unavailable::Exhausted`].
-    pub fn take_any(&mut self) -> Result<Ipv4Addr, Unavailable> {
+    pub fn take_any(&mut self) -> Result<A, Unavailable> {
         let first = self.offset(self.range.first()).unwrap_or(0);
         let end = (first + self.range.size()).min(self.subnet.size());
-        let mut offset = first.max(self.first_free_word as u64 * 64);
-        while offset < end {
-            let word = self.words.get(offset as usize / 64).copied().unwrap_or(0);
-            let free = !word & (u64::MAX << (offset % 64));
-            let base = offset - offset % 64;
-            if free == 0 {
-                offset = base + 64;
-                continue;
+        let mut candidate = first.max(self.first_free);
+        // The taken ones from there on, in order: the first gap is the lowest free address.
+        for taken in self.taken.range(candidate..) {
+            while candidate < *taken && self.is_kept_back(candidate) {
+                candidate += 1;
             }
-            let candidate = base + u64::from(free.trailing_zeros());
-            if candidate >= end {
+            if candidate < *taken {
                 break;
             }
-            offset = candidate + 1;
-            if !self.is_kept_back(candidate) {
-                self.set(candidate);
-                self.first_free_word = candidate as usize / 64;
-                return self.subnet.at(candidate).ok_or(Unavailable::Exhausted);
-            }
+            candidate = taken + 1;
         }
-        Err(Unavailable::Exhausted)
+        while candidate < end && self.is_kept_back(candidate) {
+            candidate += 1;
+        }
+        if candidate >= end {
+            return Err(Unavailable::Exhausted);
+        }
+        self.taken.insert(candidate);
+        self.first_free = candidate + 1;
+        self.subnet.at(candidate).ok_or(Unavailable::Exhausted)
     }
 
     /// Takes `address`.
     ///
     /// # Errors
     /// [`Unavailable::Outside`] or [`Unavailable::Taken`].
-    pub fn take(&mut self, address: Ipv4Addr) -> Result<(), Unavailable> {
+    pub fn take(&mut self, address: A) -> Result<(), Unavailable> {
         let offset = self.offset(address).ok_or(Unavailable::Outside)?;
         if self.is_kept_back(offset) {
             return Err(Unavailable::Outside);
         }
-        if self.words.get(offset as usize / 64).is_some_and(|word| word >> (offset % 64) & 1 == 1) {
-            return Err(Unavailable::Taken);
-        }
-        self.set(offset);
-        Ok(())
+        if self.taken.insert(offset) { Ok(()) } else { Err(Unavailable::Taken) }
     }
 
     /// Gives `address` back; a free one is no error.
-    pub fn release(&mut self, address: Ipv4Addr) {
+    pub fn release(&mut self, address: A) {
         let Some(offset) = self.offset(address) else { return };
-        if let Some(word) = self.words.get_mut(offset as usize / 64) {
-            *word &= !(1 << (offset % 64));
-            self.first_free_word = self.first_free_word.min(offset as usize / 64);
+        if self.taken.remove(&offset) {
+            self.first_free = self.first_free.min(offset);
         }
     }
 
     /// How many addresses are taken.
     #[must_use]
-    pub fn taken(&self) -> u32 {
-        self.words.iter().map(|word| word.count_ones()).sum()
+    pub fn taken(&self) -> usize {
+        self.taken.len()
     }
 
-    fn offset(&self, address: Ipv4Addr) -> Option<u64> {
-        self.subnet.contains(address).then(|| u64::from(address.to_bits() - self.subnet.first().to_bits()))
+    fn offset(&self, address: A) -> Option<u128> {
+        self.subnet.contains(address).then(|| address.number() - self.subnet.first().number())
     }
 
-    fn is_kept_back(&self, offset: u64) -> bool {
-        self.subnet.prefix() < 31 && (offset == 0 || offset == self.subnet.size() - 1)
-    }
-
-    fn set(&mut self, offset: u64) {
-        let index = offset as usize / 64;
-        if self.words.len() <= index {
-            self.words.resize(index + 1, 0);
-        }
-        self.words[index] |= 1 << (offset % 64);
+    fn is_kept_back(&self, offset: u128) -> bool {
+        let has_both = self.subnet.prefix() < A::BITS - 1;
+        has_both && (offset == 0 || (A::BITS == 32 && offset == self.subnet.size() - 1))
     }
 }
 
@@ -155,6 +142,18 @@ mod tests {
             pool.release(first);
             assert_eq!(pool.take_any(), Ok(first));
         }
+    }
+
+    #[test]
+    fn far_addresses_of_ipv6_take_no_room() {
+        let mut pool: Pool<std::net::Ipv6Addr> = Pool::new("fd00::/64".parse().unwrap(), None);
+        pool.take("fd00::ffff:ffff:ffff:ffff".parse().unwrap()).unwrap();
+        pool.take("fd00::1".parse().unwrap()).unwrap();
+        assert_eq!(pool.take_any().unwrap().to_string(), "fd00::2");
+        assert_eq!(pool.take_any().unwrap().to_string(), "fd00::3");
+        pool.release("fd00::2".parse().unwrap());
+        assert_eq!(pool.take_any().unwrap().to_string(), "fd00::2");
+        assert_eq!(pool.take("fd00::".parse().unwrap()), Err(Unavailable::Outside));
     }
 
     #[test]

@@ -9,8 +9,10 @@
 //!   publish.rs             ports of a running container come and go
 //!   counters.rs            what went through its links
 //!   create.rs remove.rs    networks come and go
+//!   subnet.rs              which addresses a network gets
+//!   setting.rs             the kernel's settings, changed and put back
 //!   recover.rs watch.rs    after a crash; after somebody else changed the rules
-//! driver/                  how containers are wired (trait NetworkDriver: bridge, null)
+//! driver/                  how containers are wired (trait NetworkDriver: bridge, macvlan, cni, null)
 //! firewall/                packet rules (trait Firewall: nftables, off)
 //! netlink/                 the kernel's protocols, synchronous
 //! ipam.rs port.rs          who has which address and which port of the host
@@ -46,19 +48,22 @@ mod recover;
 mod relay;
 mod remove;
 mod resolv;
+mod setting;
 mod settle;
 mod state;
+mod subnet;
 mod sysctl;
 mod watch;
 
 pub use attach::{AttachRequest, Endpoint, Netns};
 pub use cidr::Cidr;
 pub use config::{AddressPool, NetworkConfig};
-pub use create::{CreateRequest, SubnetRequest};
+pub use create::CreateRequest;
 pub use error::{Error, Result};
 pub use hosts::{HostEntry, hosts_file};
 pub use netlink::link::Counters;
 pub use networks::{Inspected, Networks};
 pub use port::{PortMapping, Protocol, PublishedPort};
-pub use record::{EndpointRecord, NetworkRecord, Subnet};
+pub use record::{EndpointRecord, GatewayMode, NetworkRecord, Subnet};
 pub use resolv::{HostResolver, resolv_conf};
+pub use subnet::SubnetRequest;

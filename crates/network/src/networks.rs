@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -14,21 +14,18 @@ use tokio::sync::broadcast;
 
 use crate::{
     Error, Result,
-    cidr::Cidr,
     config::NetworkConfig,
-    driver::{Bridge, NetworkDriver, Null},
+    driver::{Bridge, Cni, Macvlan, NetworkDriver, Null},
     firewall::{self, Firewall, Nftables, Off},
-    record::{self, EndpointRecord, NetworkRecord, Subnet},
+    record::{self, EndpointRecord, GatewayMode, NetworkRecord, Subnet},
     relay::Relays,
     settle::Departures,
     state::State,
-    sysctl, watch,
+    subnet, watch,
 };
 
 /// Announcements that a slow listener may have waiting.
 const CHANGES: usize = 256;
-
-const FORWARDING: &str = "net/ipv4/ip_forward";
 
 /// All networks. Clones share them.
 #[derive(Debug, Clone)]
@@ -51,6 +48,7 @@ pub(crate) struct Shared {
     pub store: Store,
     pub bus: Bus,
     pub bridge: Bridge,
+    pub macvlan: Macvlan,
     pub firewall: Box<dyn Firewall>,
     pub relays: Relays,
     pub departures: Departures,
@@ -109,10 +107,14 @@ impl Networks {
     /// aliases. [`Self::changes`] tells when to ask again; [`Self::endpoints`] has the names that only one container
     /// knows ([`EndpointRecord::links`]).
     #[must_use]
-    pub fn names(&self, network_id: &str) -> Vec<(String, Ipv4Addr)> {
+    pub fn names(&self, network_id: &str) -> Vec<(String, IpAddr)> {
         let state = self.shared.lock();
         let on_network = state.endpoints.values().filter(|e| e.network_id == network_id);
-        let named = on_network.filter_map(|e| e.ipv4.map(|ip| (e, ip))).flat_map(|(e, ip)| {
+        let with_address = on_network.flat_map(|e| {
+            let both = [e.ipv4.map(IpAddr::from), e.ipv6.map(IpAddr::from)];
+            both.into_iter().flatten().map(move |ip| (e, ip))
+        });
+        let named = with_address.flat_map(|(e, ip)| {
             let own = [e.container_name.clone(), id::short(&e.container_id).to_owned(), e.host_name.clone()];
             let others = e.aliases.iter().cloned();
             let mut names: Vec<String> = own.into_iter().chain(others).filter(|name| !name.is_empty()).collect();
@@ -200,6 +202,7 @@ impl Shared {
             store,
             bus,
             bridge: Bridge::open()?,
+            macvlan: Macvlan::open()?,
             firewall,
             relays: Relays::default(),
             departures: Departures::default(),
@@ -229,6 +232,8 @@ impl Shared {
         match network.driver.as_str() {
             "host" => &Null::HOST,
             "null" => &Null::NONE,
+            "macvlan" | "ipvlan" => &self.macvlan,
+            "cni" => &Cni,
             _ => &self.bridge,
         }
     }
@@ -252,12 +257,18 @@ impl Shared {
         if network.driver != "bridge" {
             return Ok(());
         }
+        self.prepare_rules()?;
+        if !network.internal {
+            self.forward(network);
+        }
+        Ok(())
+    }
+
+    /// Puts the packet rules in place if there are none yet.
+    pub fn prepare_rules(&self) -> Result<()> {
         if !self.lock().installed {
             self.install()?;
             self.look_for_drops();
-        }
-        if !network.internal {
-            self.forward();
         }
         Ok(())
     }
@@ -287,29 +298,6 @@ impl Shared {
         self.firewall_gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Turns forwarding on and remembers what it was.
-    fn forward(&self) {
-        if !self.config.ip_forward {
-            if sysctl::read(FORWARDING).is_ok_and(|value| value == "0") {
-                self.warn("forwarding", "WARNING: IPv4 forwarding is disabled".to_owned());
-            }
-            return;
-        }
-        match sysctl::write(FORWARDING, "1") {
-            Ok(None) => {}
-            Ok(Some(former)) => {
-                if let Err(error) = self.store.put(record::SETTINGS, "ip_forward", &former, &former, Durability::Crash)
-                {
-                    tracing::warn!(%error, "the former value of net.ipv4.ip_forward is not kept");
-                }
-            }
-            Err(error) => {
-                let remedy = "containers cannot reach the network: run `sysctl -w net.ipv4.ip_forward=1`";
-                self.warn("forwarding", format!("WARNING: IPv4 forwarding is disabled: {remedy} ({error})"));
-            }
-        }
-    }
-
     /// Warns of other programs' chains that stop containers' packets.
     fn look_for_drops(&self) {
         let drops = if self.config.firewall { firewall::foreign_drops().unwrap_or_default() } else { Vec::new() };
@@ -330,11 +318,7 @@ impl Shared {
         for network in networks {
             outcome = outcome.and(self.driver(&network).remove(&network));
         }
-        if let Some(former) = self.store.get::<String>(record::SETTINGS, "ip_forward")? {
-            outcome = outcome.and(sysctl::write(FORWARDING, &former).map(drop));
-            self.store.delete(record::SETTINGS, "ip_forward", Durability::Crash)?;
-        }
-        outcome
+        outcome.and(self.restore_settings())
     }
 
     fn default_networks(&self) -> Result<()> {
@@ -354,7 +338,7 @@ impl Shared {
             Some(network) => network.clone(),
             None => {
                 let subnet = match self.config.bip {
-                    Some((gateway, subnet)) => plain_subnet(subnet, gateway),
+                    Some((gateway, subnet)) => subnet::plain(subnet, gateway),
                     None => self.free_subnet(&self.config.bridge_name)?,
                 };
                 self.draft("bridge", "bridge", Some(subnet))
@@ -362,8 +346,14 @@ impl Shared {
         };
         // The configuration rules the default bridge, not what an earlier daemon wrote.
         if let Some((gateway, subnet)) = self.config.bip {
-            bridge.subnet = Some(plain_subnet(subnet, gateway));
+            bridge.subnet = Some(subnet::plain(subnet, gateway));
         }
+        bridge.subnet6 = match (self.config.ipv6, self.config.bip6) {
+            (false, _) => None,
+            (true, Some((gateway, subnet))) => Some(subnet::plain(subnet, gateway)),
+            (true, None) if bridge.subnet6.is_some() => bridge.subnet6,
+            (true, None) => Some(self.free_subnet6(&self.config.bridge_name)?),
+        };
         self.config.bridge_name.clone_into(&mut bridge.bridge);
         (bridge.mtu, bridge.icc, bridge.masquerade) = (self.config.mtu, self.config.icc, self.config.ip_masq);
         bridge.host_binding_ip = self.config.host_binding_ip;
@@ -387,7 +377,12 @@ impl Shared {
             driver: driver.to_owned(),
             created: Timestamp::now(),
             subnet,
+            subnet6: None,
+            gateway_mode: GatewayMode::default(),
+            gateway_mode6: GatewayMode::default(),
             bridge: String::new(),
+            bridge_is_foreign: false,
+            inhibit_ipv4: false,
             mtu: self.config.mtu,
             internal: false,
             attachable: false,
@@ -399,18 +394,6 @@ impl Shared {
             labels: BTreeMap::new(),
         }
     }
-
-    /// The first subnet of the default pools that neither a network nor the host uses; `bridge` is the link that will
-    /// have it.
-    pub fn free_subnet(&self, bridge: &str) -> Result<Subnet> {
-        let mut used = self.bridge.used_subnets(bridge)?;
-        used.extend(self.lock().networks.values().filter_map(|network| Some(network.subnet.as_ref()?.subnet)));
-        let candidates = self.config.default_pools.iter().flat_map(|pool| pool.base.parts(pool.size));
-        let mut candidates = candidates.filter(|candidate| !used.iter().any(|used| used.overlaps(*candidate)));
-        let subnet = candidates.next().ok_or(Error::NoPool)?;
-        let gateway = subnet.at(u64::from(subnet.size() > 2)).ok_or(Error::NoPool)?;
-        Ok(plain_subnet(subnet, gateway))
-    }
 }
 
 impl Drop for Shared {
@@ -418,10 +401,6 @@ impl Drop for Shared {
         let watcher = self.watcher.get_mut().unwrap_or_else(PoisonError::into_inner);
         watcher.iter().for_each(tokio::task::AbortHandle::abort);
     }
-}
-
-fn plain_subnet(subnet: Cidr, gateway: Ipv4Addr) -> Subnet {
-    Subnet { subnet, gateway, ip_range: None, aux_addresses: BTreeMap::new() }
 }
 
 /// Runs blocking work on a thread made for it.

@@ -116,6 +116,35 @@ impl Holder {
     }
 }
 
+/// What a container's ports can be led to.
+#[derive(Debug, Clone, Copy)]
+pub struct Reach {
+    /// The host's address where none is asked for.
+    pub default_ip: IpAddr,
+    /// It has an IPv4 address.
+    pub ipv4: bool,
+    /// It has an IPv6 address.
+    pub ipv6: bool,
+    /// TCP over IPv6 may be carried to its IPv4 address.
+    pub relay: bool,
+}
+
+impl Reach {
+    fn check(self, host_ip: IpAddr, protocol: Protocol) -> Result<()> {
+        let refuse = |why: String| Err(Error::Invalid { field: "PortBindings", why });
+        if host_ip.is_ipv4() && !self.ipv4 {
+            return refuse(format!("{host_ip} cannot lead to a container without an IPv4 address"));
+        }
+        if host_ip.is_ipv6() && !self.ipv6 && protocol != Protocol::Tcp {
+            return refuse(format!(
+                "{protocol} at [{host_ip}] cannot lead to a container without an IPv6 address: make its network with \
+                 IPv6 (--ipv6)"
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Which container holds which port of the host.
 #[derive(Debug, Default)]
 pub struct Ports {
@@ -125,28 +154,23 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Finds and holds a port of the host for each of `wanted`; all or none. With `relay`, a TCP port on every IPv4
-    /// address is held on every IPv6 address too, where that is free.
+    /// Finds and holds a port of the host for each of `wanted`; all or none. A port on every IPv4 address is held on
+    /// every IPv6 address too, where that is free and leads somewhere.
     ///
     /// # Errors
     /// [`Error::PortAllocated`], [`Error::PortInUse`], [`Error::NoPort`], [`Error::Invalid`].
-    pub fn reserve(
-        &mut self,
-        wanted: &[PortMapping],
-        default_ip: Ipv4Addr,
-        relay: bool,
-        holder: &Holder,
-    ) -> Result<Vec<PublishedPort>> {
+    pub fn reserve(&mut self, wanted: &[PortMapping], reach: Reach, holder: &Holder) -> Result<Vec<PublishedPort>> {
         let mut published = Vec::with_capacity(wanted.len());
         for mapping in wanted {
-            let outcome = self.find(mapping, mapping.host_ip.unwrap_or(IpAddr::V4(default_ip)));
-            match outcome {
+            let host_ip = mapping.host_ip.unwrap_or(reach.default_ip);
+            match reach.check(host_ip, mapping.protocol).and_then(|()| self.find(mapping, host_ip)) {
                 Ok(port) => {
                     self.hold(&port, holder);
                     published.push(port);
                     let twin = PublishedPort { host_ip: Ipv6Addr::UNSPECIFIED.into(), ..port };
-                    let everywhere = mapping.host_ip.is_none() && port.host_ip.is_unspecified();
-                    if relay && everywhere && port.protocol == Protocol::Tcp && self.check(&twin).is_ok() {
+                    let everywhere = mapping.host_ip.is_none() && port.host_ip == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+                    let leads = reach.ipv6 || (reach.relay && port.protocol == Protocol::Tcp);
+                    if everywhere && leads && self.check(&twin).is_ok() {
                         self.hold(&twin, holder);
                         published.push(twin);
                     }
@@ -198,9 +222,6 @@ impl Ports {
         };
         if mapping.container_port == 0 {
             return Err(Error::Invalid { field: "Ports", why: "invalid container port: 0".to_owned() });
-        }
-        if host_ip.is_ipv6() && mapping.protocol != Protocol::Tcp {
-            return Err(Error::NotBuilt { what: format!("publishing {} on IPv6 addresses", mapping.protocol) });
         }
         match &mapping.host_ports {
             Some(range) if range.start() == range.end() && *range.start() != 0 => {
@@ -301,7 +322,8 @@ mod tests {
     }
 
     fn reserve(ports: &mut Ports, wanted: &[PortMapping], id: &str) -> Result<Vec<PublishedPort>> {
-        ports.reserve(wanted, Ipv4Addr::UNSPECIFIED, false, &Holder::new(id, &format!("name-{id}")))
+        let reach = Reach { default_ip: Ipv4Addr::UNSPECIFIED.into(), ipv4: true, ipv6: false, relay: false };
+        ports.reserve(wanted, reach, &Holder::new(id, &format!("name-{id}")))
     }
 
     #[test]
@@ -338,6 +360,20 @@ mod tests {
         assert!(ports.held.is_empty());
         let zero = PortMapping { container_port: 0, ..mapping(None, None) };
         reserve(&mut ports, &[zero], "a").unwrap_err();
+    }
+
+    #[test]
+    fn a_family_that_the_container_lacks_is_refused_and_one_it_has_is_held_twice() {
+        let mut ports = Ports::default();
+        let udp = |host_ip| PortMapping { protocol: Protocol::Udp, ..mapping(host_ip, None) };
+        let holder = Holder::new("a", "a");
+        let reach = |ipv4, ipv6| Reach { default_ip: Ipv4Addr::UNSPECIFIED.into(), ipv4, ipv6, relay: false };
+        assert!(ports.reserve(&[udp(Some("::1"))], reach(true, false), &holder).is_err());
+        assert!(ports.reserve(&[udp(Some("127.0.0.1"))], reach(false, true), &holder).is_err());
+        let both = ports.reserve(&[udp(None)], reach(true, true), &holder).unwrap();
+        assert_eq!(both.len(), 2);
+        assert_eq!(both[0].host_port, both[1].host_port);
+        assert!(both[0].host_ip.is_ipv4() && both[1].host_ip.is_ipv6());
     }
 
     #[test]

@@ -7,8 +7,8 @@ use berth_kit::id;
 use crate::{
     Error, Result,
     networks::{Networks, Shared, blocking},
-    port::{Holder, PortMapping, PublishedPort},
-    record::EndpointRecord,
+    port::{Holder, PortMapping, PublishedPort, Reach},
+    record::{EndpointRecord, NetworkRecord},
 };
 
 impl Networks {
@@ -61,22 +61,33 @@ impl Networks {
 }
 
 impl Shared {
+    /// What ports of an endpoint can be led to.
+    pub fn reach(&self, network: &NetworkRecord, endpoint: &EndpointRecord) -> Reach {
+        Reach {
+            default_ip: network.default_host_ip(),
+            // What plugins will give is not known yet; most give IPv4.
+            ipv4: endpoint.ipv4.is_some() || network.driver == "cni",
+            ipv6: endpoint.ipv6.is_some(),
+            relay: self.config.userland_proxy && network.driver == "bridge",
+        }
+    }
+
     fn publish(&self, endpoint_id: &str, wanted: &[PortMapping]) -> Result<EndpointRecord> {
         let (before, after) = {
             let mut state = self.lock();
             let gone = || Error::NotConnected { container: "container".to_owned(), network: "network".to_owned() };
             let before = state.endpoints.get(endpoint_id).cloned().ok_or_else(gone)?;
-            let default_ip = state.networks.get(&before.network_id).map(|network| network.host_binding_ip);
+            let gone = || Error::NotConnected { container: "container".to_owned(), network: "network".to_owned() };
+            let network = state.networks.get(&before.network_id).ok_or_else(gone)?;
+            let reach = self.reach(network, &before);
             let holder = Holder::new(&before.container_id, &before.container_name);
-            let relay = self.config.userland_proxy;
-            let default_ip = default_ip.unwrap_or(self.config.host_binding_ip);
-            let more = state.ports.reserve(wanted, default_ip, relay, &holder)?;
+            let more = state.ports.reserve(wanted, reach, &holder)?;
             let mut after = before.clone();
             after.ports.extend(more);
             state.endpoints.insert(endpoint_id.to_owned(), after.clone());
             (before, after)
         };
-        let rules = after.port_rules();
+        let rules = self.lock().port_rules(&after);
         let outcome = self.save_endpoint(&after).and_then(|()| self.change_rules(|firewall| firewall.publish(&rules)));
         outcome.inspect_err(|_| {
             let more = after.ports[before.ports.len()..].to_vec();
@@ -98,7 +109,7 @@ impl Shared {
                 state.ports.release(&gone, &endpoint.container_id);
             }
         }
-        let rules = EndpointRecord { ports: gone, ..endpoint.clone() }.port_rules();
+        let rules = self.lock().port_rules(&EndpointRecord { ports: gone, ..endpoint.clone() });
         self.change_rules(|firewall| firewall.withdraw(&rules))?;
         self.save_endpoint(&after)
     }

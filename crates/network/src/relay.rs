@@ -1,12 +1,13 @@
-//! `[::]:port` of the host for networks without IPv6.
+//! `[::]:port` of the host for networks without IPv6, and `[::1]:port` for those with.
 //!
-//! The kernel cannot rewrite an IPv6 destination to an IPv4 one, so a TCP connection to a published port over IPv6
-//! (`localhost` often means `::1` first) is accepted here and carried on over IPv4. Relays live in the daemon: while it
-//! is down, clients that try all addresses of a name fall back to IPv4, whose path is in the kernel.
+//! The kernel cannot rewrite an IPv6 destination to an IPv4 one, and drops what comes to `::1` from another link, so such
+//! TCP connections to a published port (`localhost` often means `::1` first) are accepted here and carried on. Relays live
+//! in the daemon: while it is down, clients that try all addresses of a name fall back to IPv4, whose path is in the
+//! kernel.
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -32,8 +33,9 @@ pub(crate) struct Relays {
 }
 
 impl Relays {
-    /// Listens on an IPv6 port and carries connections to `target`; whether it does. One that listens already stays.
-    pub async fn open(&self, port: &PublishedPort, target: SocketAddr) -> bool {
+    /// Listens at an address of the host for an IPv6 port, and carries connections to `target`; whether it does. One that
+    /// listens already stays.
+    pub async fn open(&self, port: &PublishedPort, at: IpAddr, target: SocketAddr) -> bool {
         if port.protocol != Protocol::Tcp {
             return false;
         }
@@ -41,7 +43,7 @@ impl Relays {
         if listening.contains_key(port) {
             return true;
         }
-        match listen(SocketAddr::new(port.host_ip, port.host_port)) {
+        match listen(SocketAddr::new(at, port.host_port)) {
             Ok(listener) => {
                 listening.insert(*port, tokio::spawn(accept(listener, target)).abort_handle());
                 true

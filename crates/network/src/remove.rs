@@ -65,8 +65,7 @@ impl Shared {
                 return Err(Error::InUse { name: network.name, containers });
             }
             // From here on nobody can join it.
-            state.networks.remove(&network.id);
-            state.pools.remove(&network.id);
+            state.remove_network(&network.id);
             network
         };
         if let Err(error) = self.take_down(&network) {

@@ -29,6 +29,7 @@ pub async fn create(State(engine): State<Arc<Engine>>, Json(wanted): Json<Networ
             internal: wanted.internal.unwrap_or(false),
             attachable: wanted.attachable.unwrap_or(false),
             enable_ipv6: wanted.enable_ipv6.unwrap_or(false),
+            disable_ipv4: wanted.enable_ipv4 == Some(false),
             subnets: ipam.config.unwrap_or_default().into_iter().map(subnet).collect(),
             options: wanted.options.unwrap_or_default().into_iter().collect(),
             ipam_options: ipam.options.unwrap_or_default().into_iter().collect(),

@@ -1,23 +1,25 @@
 //! A network as clients see it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
 
 use berth_kit::time::format_nano;
-use berth_network::{EndpointRecord, NetworkRecord, Subnet, record::mac_text};
+use berth_network::{EndpointRecord, NetworkRecord, Subnet, cidr::Address, record::mac_text};
 use berth_spec::model::{ConfigReference, EndpointResource, Ipam, IpamConfig, NetworkInspect};
 
 /// With the containers on it.
 pub fn network(record: &NetworkRecord, endpoints: &[EndpointRecord]) -> NetworkInspect {
-    let prefix = record.subnet.as_ref().map_or(0, |subnet| subnet.subnet.prefix());
-    let containers = endpoints.iter().map(|endpoint| (endpoint.container_id.clone(), resource(endpoint, prefix)));
+    let containers = endpoints.iter().map(|endpoint| (endpoint.container_id.clone(), resource(endpoint, record)));
     NetworkInspect {
         name: Some(record.name.clone()),
         id: Some(record.id.clone()),
         created: Some(format_nano(record.created)),
         scope: Some("local".to_owned()),
         driver: Some(record.driver.clone()),
-        enable_ipv4: Some(true),
-        enable_ipv6: Some(false),
+        enable_ipv4: Some(record.subnet.is_some() || record.subnet6.is_none()),
+        enable_ipv6: Some(record.subnet6.is_some()),
         ipam: Some(ipam(record)),
         internal: Some(record.internal),
         attachable: Some(record.attachable),
@@ -32,27 +34,36 @@ pub fn network(record: &NetworkRecord, endpoints: &[EndpointRecord]) -> NetworkI
 }
 
 fn ipam(record: &NetworkRecord) -> Ipam {
-    let config = |subnet: &Subnet| IpamConfig {
+    Ipam {
+        driver: Some("default".to_owned()),
+        config: Some(record.subnet.iter().map(config).chain(record.subnet6.iter().map(config)).collect()),
+        options: Some(unordered(&record.ipam_options)),
+    }
+}
+
+fn config<A: Address>(subnet: &Subnet<A>) -> IpamConfig {
+    IpamConfig {
         subnet: Some(subnet.subnet.to_string()),
         gateway: Some(subnet.gateway.to_string()),
         ip_range: subnet.ip_range.as_ref().map(ToString::to_string),
         auxiliary_addresses: (!subnet.aux_addresses.is_empty())
             .then(|| subnet.aux_addresses.iter().map(|(name, address)| (name.clone(), address.to_string())).collect()),
-    };
-    Ipam {
-        driver: Some("default".to_owned()),
-        config: Some(record.subnet.iter().map(config).collect()),
-        options: Some(unordered(&record.ipam_options)),
     }
 }
 
-fn resource(endpoint: &EndpointRecord, prefix: u8) -> EndpointResource {
+fn resource(endpoint: &EndpointRecord, network: &NetworkRecord) -> EndpointResource {
+    let given = endpoint.given.clone().unwrap_or_default();
+    let prefix = given.ipv4.map(|(_, prefix)| prefix).or(network.subnet.as_ref().map(|s| s.subnet.prefix()));
+    let prefix6 = given.ipv6.map(|(_, prefix)| prefix).or(network.subnet6.as_ref().map(|s| s.subnet.prefix()));
+    let text = |address: Option<IpAddr>, prefix: Option<u8>| {
+        Some(address.map(|address| format!("{address}/{}", prefix.unwrap_or(0))).unwrap_or_default())
+    };
     EndpointResource {
         name: Some(endpoint.container_name.clone()),
         endpoint_id: Some(endpoint.id.clone()),
-        mac_address: Some(if endpoint.ipv4.is_some() { mac_text(endpoint.mac) } else { String::new() }),
-        ipv4_address: Some(endpoint.ipv4.map(|address| format!("{address}/{prefix}")).unwrap_or_default()),
-        ipv6_address: Some(String::new()),
+        mac_address: Some(if endpoint.is_wired() { mac_text(endpoint.mac) } else { String::new() }),
+        ipv4_address: text(endpoint.ipv4.map(IpAddr::from), prefix),
+        ipv6_address: text(endpoint.ipv6.map(IpAddr::from), prefix6),
     }
 }
 

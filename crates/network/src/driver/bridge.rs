@@ -11,6 +11,7 @@
 
 use std::{
     collections::HashSet,
+    net::{Ipv4Addr, Ipv6Addr},
     os::fd::BorrowedFd,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -18,21 +19,23 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{NetworkDriver, Sweep, null::LOOPBACK};
+use super::{Given, NetworkDriver, Sweep, failed, null::LOOPBACK};
 use crate::{
     Error, Result,
     cidr::Cidr,
     netlink::{
-        Family, Refusal, Socket, address,
+        Family, Refusal, Request, Socket, address,
         link::{self, Counters, Link, VethPair},
-        route,
+        qdisc, route,
     },
-    record::{EndpointRecord, NetworkRecord},
+    record::{EndpointRecord, GatewayMode, NetworkRecord},
     sysctl,
 };
 
 /// Beginning of the names of links on the host; twelve digits of the endpoint's id follow.
 const PREFIX: &str = "bv";
+/// The bridges' own address on their links, as Docker has it.
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 const CARRIER_TRIES: u32 = 40;
 const CARRIER_PAUSE: Duration = Duration::from_micros(250);
 
@@ -73,7 +76,7 @@ impl Bridge {
     ///
     /// # Errors
     /// [`Error::Link`].
-    pub fn used_subnets(&self, except: &str) -> Result<Vec<Cidr>> {
+    pub fn used_subnets<A: address::Family>(&self, except: &str) -> Result<Vec<Cidr<A>>> {
         let mut socket = self.lock();
         let index = link::find(&mut socket, except).map_err(failed("look for", except))?.map_or(0, |link| link.index);
         let routes = route::destinations(&mut socket).map_err(failed("list routes beside", except))?;
@@ -112,20 +115,27 @@ impl Bridge {
         let mut inside = Socket::open_in(namespace, Family::Route)?;
         let absent = Refusal::Socket { act: "find the new link", errno: Errno::NODEV };
         let index = link::find(&mut inside, &endpoint.ifname)?.ok_or(absent)?.index;
-        // A kernel without IPv6 refuses this one; it has no link-local addresses either.
-        let _ = inside.transact(vec![link::without_link_local(index)]);
-        let mut requests = vec![link::up(LOOPBACK), link::up(index)];
-        if let (Some(ipv4), Some(subnet)) = (endpoint.ipv4, &network.subnet) {
-            requests.push(address::add(index, ipv4, subnet.subnet));
-            if endpoint.is_gateway && !network.internal {
-                requests.push(route::add_default(index, subnet.gateway));
-            }
+        if endpoint.ipv6.is_none() {
+            // A kernel without IPv6 refuses this one; it has no link-local addresses either.
+            let _ = inside.transact(vec![link::without_link_local(index)]);
         }
+        let mut requests = vec![link::up(LOOPBACK), link::up(index)];
+        requests.extend(addresses(index, network, endpoint));
+        requests.extend(endpoint.rates().1.map(|rate| qdisc::limit(index, rate)));
         inside.transact(requests)
     }
 }
 
 impl Bridge {
+    /// Limits what goes into the container: what leaves the host's end of its pair.
+    fn limit(&self, name: &str, endpoint: &EndpointRecord) -> Result<()> {
+        let Some(rate) = endpoint.rates().0 else { return Ok(()) };
+        let mut socket = self.lock();
+        let found = link::find(&mut socket, name).map_err(failed("look for", name))?;
+        let Some(found) = found else { return Ok(()) };
+        socket.transact(vec![qdisc::limit(found.index, rate)]).map_err(failed("limit the speed of", name))
+    }
+
     /// Waits until the link `name`, a port of a bridge or a bridge, carries frames. The kernel notices the new carrier a moment after the other
     /// end came up, and a container's first packet before that would be lost: a second until it is sent again. Linux
     /// 6.8 and later catch up when they are asked for the link.
@@ -139,6 +149,25 @@ impl Bridge {
         }
         Ok(())
     }
+}
+
+/// Gives the link `index` inside a container its addresses and, where the way out leads through it, its routes.
+pub(crate) fn addresses(index: u32, network: &NetworkRecord, endpoint: &EndpointRecord) -> Vec<Request> {
+    let mut requests = Vec::new();
+    let is_way_out = endpoint.is_gateway && !network.internal;
+    if let (Some(ipv4), Some(subnet)) = (endpoint.ipv4, &network.subnet) {
+        requests.push(address::add(index, ipv4, subnet.subnet));
+        if is_way_out && network.gateway_mode != GatewayMode::Isolated {
+            requests.push(route::add_default(index, subnet.gateway));
+        }
+    }
+    if let (Some(ipv6), Some(subnet)) = (endpoint.ipv6, &network.subnet6) {
+        requests.push(address::add6(index, ipv6, subnet.subnet.prefix()));
+        if is_way_out && network.gateway_mode6 != GatewayMode::Isolated {
+            requests.push(route::add_default(index, subnet.gateway));
+        }
+    }
+    requests
 }
 
 impl NetworkDriver for Bridge {
@@ -158,7 +187,8 @@ impl NetworkDriver for Bridge {
             Some(found) => Some(found),
             None => {
                 let gateway = network.subnet.as_ref().map(|subnet| subnet.gateway);
-                let mac = mac_of(gateway.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED));
+                let gateway6 = network.subnet6.as_ref().map(|subnet| subnet.gateway);
+                let mac = mac_of(gateway, gateway6);
                 match socket.transact(vec![link::add_bridge(name, mac, network.mtu)]) {
                     Err(refusal) if !refusal.is(Errno::EXIST) => return Err(failed("create bridge", name)(refusal)),
                     _ => link::find(&mut socket, name).map_err(failed("look for", name))?,
@@ -168,22 +198,40 @@ impl NetworkDriver for Bridge {
         let bridge = found.filter(|link| link.kind == "bridge").ok_or(Error::NotBridge { name: name.to_owned() })?;
         let _ = socket.transact(vec![link::without_link_local(bridge.index)]);
         let mut requests = vec![link::up(bridge.index)];
-        if let Some(subnet) = &network.subnet {
+        let bare = network.inhibit_ipv4 || network.gateway_mode == GatewayMode::Isolated;
+        if let Some(subnet) = network.subnet.as_ref().filter(|_| !bare) {
             requests.push(address::add(bridge.index, subnet.gateway, subnet.subnet));
+        }
+        if let Some(subnet) = network.subnet6.as_ref().filter(|_| network.gateway_mode6 != GatewayMode::Isolated) {
+            requests.push(address::add6(bridge.index, subnet.gateway, subnet.subnet.prefix()));
+            // A router asks for its neighbours' hardware addresses from an address of the link's own.
+            requests.push(address::add6(bridge.index, LINK_LOCAL, 64));
         }
         socket.transact(requests).map_err(failed("set up bridge", name))?;
         drop(socket);
-        if !network.internal {
-            sysctl::write(&format!("net/ipv4/conf/{name}/route_localnet"), "1")?;
+        if !network.internal && network.subnet.is_some() {
+            sysctl::write(&setting("ipv4", name, "route_localnet"), "1")?;
+        }
+        if network.subnet6.is_some() {
+            // A container must not tell the host where to go.
+            sysctl::write(&setting("ipv6", name, "accept_ra"), "0")?;
         }
         Ok(())
     }
 
     fn remove(&self, network: &NetworkRecord) -> Result<()> {
+        if network.bridge_is_foreign {
+            return Ok(());
+        }
         remove_link(&mut self.remover(), &network.bridge)
     }
 
-    fn join(&self, network: &NetworkRecord, endpoint: &EndpointRecord, namespace: BorrowedFd<'_>) -> Result<()> {
+    fn join(
+        &self,
+        network: &NetworkRecord,
+        endpoint: &EndpointRecord,
+        namespace: BorrowedFd<'_>,
+    ) -> Result<Option<Given>> {
         let bridge = self.ready(network)?;
         let name = endpoint.host_ifname.as_str();
         let pair = VethPair {
@@ -202,11 +250,12 @@ impl NetworkDriver for Bridge {
         let made = self.lock().transact(requests).map_err(failed("create veth pair", name));
         let wired = made.and_then(|()| {
             self.wire(network, endpoint, namespace).map_err(failed("set up the container's side of", name))?;
+            self.limit(name, endpoint)?;
             self.await_carrier(name)?;
             // A bridge without ports carries nothing; this may be its first.
             if bridge.operating { Ok(()) } else { self.await_carrier(&bridge.name) }
         });
-        wired.inspect_err(|_| {
+        wired.map(|()| None).inspect_err(|_| {
             if let Err(error) = remove_link(&mut self.remover(), name) {
                 tracing::warn!(%error, link = name, "half-made veth pair stays");
             }
@@ -235,11 +284,19 @@ impl NetworkDriver for Bridge {
     }
 }
 
-/// The hardware address that belongs to `address`: locally administered, the same for the same address, so that no
+/// The hardware address that belongs to these addresses: locally administered, the same for the same ones, so that no
 /// neighbour remembers a wrong one when an address is given out again.
 #[must_use]
-pub fn mac_of(address: std::net::Ipv4Addr) -> [u8; 6] {
-    let [a, b, c, d] = address.octets();
+pub fn mac_of(ipv4: Option<Ipv4Addr>, ipv6: Option<Ipv6Addr>) -> [u8; 6] {
+    let [a, b, c, d] = match (ipv4, ipv6) {
+        (Some(address), _) => address.octets(),
+        (None, Some(address)) => {
+            // Each bit of the address counts: subnets differ in front, hosts at the end.
+            let octets = address.octets();
+            std::array::from_fn(|at| octets[at] ^ octets[at + 4] ^ octets[at + 8] ^ octets[at + 12])
+        }
+        (None, None) => [0; 4],
+    };
     [0x02, 0x42, a, b, c, d]
 }
 
@@ -249,14 +306,14 @@ fn bridged_packets_meet_rules() -> bool {
     sysctl::read("net/bridge/bridge-nf-call-iptables").is_ok_and(|value| value == "1")
 }
 
-fn remove_link(socket: &mut Socket, name: &str) -> Result<()> {
+/// Path of a link's setting; a dot in its name stays one.
+fn setting(family: &str, link: &str, key: &str) -> String {
+    format!("net/{family}/conf/{link}/{key}")
+}
+
+pub(super) fn remove_link(socket: &mut Socket, name: &str) -> Result<()> {
     match socket.transact(vec![link::remove(name)]) {
         Err(refusal) if !refusal.is(Errno::NODEV) => Err(failed("remove", name)(refusal)),
         _ => Ok(()),
     }
-}
-
-fn failed(act: &'static str, name: &str) -> impl FnOnce(Refusal) -> Error + use<> {
-    let name = name.to_owned();
-    move |source| Error::Link { act, name, source }
 }

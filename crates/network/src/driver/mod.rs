@@ -28,20 +28,27 @@
 //! ```
 //!
 //! # Implementations
-//! [`Bridge`], and [`Null`] for `none` and `host`. Both run [`contract::run`].
+//! [`Bridge`], [`Macvlan`] (ipvlan too), [`Cni`] for plugins of others, and [`Null`] for `none` and `host`. All run
+//! [`contract::run`].
 
 mod bridge;
+pub(crate) mod cni;
 pub mod contract;
+pub(crate) mod macvlan;
 mod null;
 
 use std::os::fd::BorrowedFd;
 
+pub(crate) use bridge::addresses;
 pub use bridge::{Bridge, mac_of};
+pub use cni::Cni;
+pub use macvlan::Macvlan;
 pub use null::Null;
 
 use crate::{
     Result,
-    record::{EndpointRecord, NetworkRecord},
+    netlink::Refusal,
+    record::{EndpointRecord, Given, NetworkRecord},
 };
 
 /// What [`NetworkDriver::sweep`] found.
@@ -76,11 +83,26 @@ pub trait NetworkDriver: std::fmt::Debug + Send + Sync {
     /// [`crate::Error::Link`].
     fn remove(&self, network: &NetworkRecord) -> Result<()>;
 
-    /// Wires `endpoint` into the network namespace `namespace`, and brings its loopback up.
+    /// Wires `endpoint` into the network namespace `namespace`, and brings its loopback up. A driver that chooses
+    /// addresses itself says which.
     ///
     /// # Errors
     /// [`crate::Error::Link`]; then nothing of the endpoint is left.
-    fn join(&self, network: &NetworkRecord, endpoint: &EndpointRecord, namespace: BorrowedFd<'_>) -> Result<()>;
+    fn join(
+        &self,
+        network: &NetworkRecord,
+        endpoint: &EndpointRecord,
+        namespace: BorrowedFd<'_>,
+    ) -> Result<Option<Given>>;
+
+    /// Takes `endpoint` out of a namespace that lives on; [`NetworkDriver::leave`] follows. Nothing to do where that
+    /// removes the link as well.
+    ///
+    /// # Errors
+    /// [`crate::Error::Link`].
+    fn unplug(&self, _: &NetworkRecord, _: &EndpointRecord, _: BorrowedFd<'_>) -> Result<()> {
+        Ok(())
+    }
 
     /// Removes the endpoint's links; absent ones are no error.
     ///
@@ -93,4 +115,9 @@ pub trait NetworkDriver: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// [`crate::Error::Link`].
     fn sweep(&self, network: &NetworkRecord, endpoints: &[EndpointRecord]) -> Result<Sweep>;
+}
+
+fn failed(act: &'static str, name: &str) -> impl FnOnce(Refusal) -> crate::Error + use<> {
+    let name = name.to_owned();
+    move |source| crate::Error::Link { act, name, source }
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use super::{NetworkDriver, Sweep};
+use super::{Given, NetworkDriver, Sweep};
 use crate::{
     Error, Result,
     netlink::{Family, Socket, link},
@@ -43,12 +43,13 @@ impl NetworkDriver for Null {
         Ok(())
     }
 
-    fn join(&self, network: &NetworkRecord, _: &EndpointRecord, namespace: BorrowedFd<'_>) -> Result<()> {
+    fn join(&self, network: &NetworkRecord, _: &EndpointRecord, namespace: BorrowedFd<'_>) -> Result<Option<Given>> {
         if !self.loopback {
-            return Ok(());
+            return Ok(None);
         }
         Socket::open_in(namespace, Family::Route)
             .and_then(|mut socket| socket.transact(vec![link::up(LOOPBACK)]))
+            .map(|()| None)
             .map_err(|source| Error::Link { act: "bring up the loopback on", name: network.name.clone(), source })
     }
 

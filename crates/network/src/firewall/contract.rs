@@ -1,6 +1,6 @@
 //! What every [`Firewall`] must keep. Run it in a network namespace of its own.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{BridgeRules, Desired, Firewall, PortRule};
 use crate::port::Protocol;
@@ -12,18 +12,34 @@ use crate::port::Protocol;
 pub fn run(firewall: &dyn Firewall) {
     let bridge = |name: &str, subnet: &str| BridgeRules {
         bridge: name.to_owned(),
-        subnet: subnet.parse().expect("subnet"),
+        subnet: Some(subnet.parse().expect("subnet")),
+        subnet6: Some("fd00:9::/64".parse().expect("subnet")),
         masquerade: true,
+        masquerade6: true,
+        open: true,
+        open6: true,
         talking: true,
-        internal: false,
+        ..BridgeRules::default()
     };
-    let port = |host_ip: Ipv4Addr, host_port| PortRule {
+    let port = |host_ip: IpAddr, host_port| PortRule {
         protocol: Protocol::Tcp,
         host_ip,
         host_port,
-        target: SocketAddrV4::new(Ipv4Addr::new(10, 9, 8, 7), 80),
+        target: if host_ip.is_ipv4() {
+            SocketAddr::new(Ipv4Addr::new(10, 9, 8, 7).into(), 80)
+        } else {
+            SocketAddr::new(Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 7).into(), 80)
+        },
+        routed: false,
     };
-    let ports = [port(Ipv4Addr::UNSPECIFIED, 8080), port(Ipv4Addr::LOCALHOST, 8081)];
+    let ports = [
+        port(Ipv4Addr::UNSPECIFIED.into(), 8080),
+        port(Ipv4Addr::LOCALHOST.into(), 8081),
+        port(Ipv6Addr::UNSPECIFIED.into(), 8080),
+        port(Ipv6Addr::LOCALHOST.into(), 8081),
+        PortRule { routed: true, ..port(Ipv4Addr::UNSPECIFIED.into(), 8082) },
+        PortRule { routed: true, ..port(Ipv6Addr::UNSPECIFIED.into(), 8082) },
+    ];
     assert!(!firewall.name().is_empty());
     firewall.clear().expect("clearing nothing");
 
@@ -48,7 +64,7 @@ pub fn run(firewall: &dyn Firewall) {
     assert!(!firewall.concerns(&[]), "an empty notice is no change");
     assert!(!firewall.concerns(&[0xff; 40]), "a malformed notice is no change");
 
-    let many = (1..=3000).map(|host_port| port(Ipv4Addr::UNSPECIFIED, host_port)).collect();
+    let many = (1..=3000).map(|host_port| port(Ipv4Addr::UNSPECIFIED.into(), host_port)).collect();
     firewall.install(&Desired { bridges: vec![], ports: many }).expect("thousands of ports");
     for _ in 0..2 {
         firewall.clear().expect("clearing twice is no error");

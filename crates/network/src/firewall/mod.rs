@@ -18,7 +18,7 @@
 //!
 //! let firewall = Nftables::open("berth")?;
 //! let (bridge, subnet) = ("berth0".to_owned(), "172.17.0.0/16".parse().unwrap());
-//! let bridge = BridgeRules { bridge, subnet, masquerade: true, talking: true, internal: false };
+//! let bridge = BridgeRules { bridge, subnet: Some(subnet), masquerade: true, ..BridgeRules::default() };
 //! firewall.install(&Desired { bridges: vec![bridge], ports: vec![] })?;
 //! firewall.clear()?;
 //! # Ok::<(), berth_network::Error>(())
@@ -32,7 +32,7 @@ pub mod contract;
 mod nftables;
 mod off;
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 pub use nftables::{Nftables, RULES, foreign_drops};
 pub use off::Off;
@@ -40,31 +40,45 @@ pub use off::Off;
 use crate::{Result, cidr::Cidr, netlink::Socket, port::Protocol};
 
 /// What one network's bridge may do.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BridgeRules {
     /// Name of the link, at most 15 bytes.
     pub bridge: String,
-    /// Its addresses.
-    pub subnet: Cidr,
-    /// Its containers leave the host with the host's address.
+    /// Its IPv4 addresses.
+    pub subnet: Option<Cidr>,
+    /// Its IPv6 addresses.
+    pub subnet6: Option<Cidr<Ipv6Addr>>,
+    /// Its containers leave the host with the host's IPv4 address.
     pub masquerade: bool,
+    /// Its containers leave the host with the host's IPv6 address.
+    pub masquerade6: bool,
+    /// Its containers are reached at their own IPv4 addresses, where a port is published.
+    pub routed: bool,
+    /// The same of IPv6.
+    pub routed6: bool,
+    /// Its containers are reached at their own IPv4 addresses, at every port.
+    pub open: bool,
+    /// The same of IPv6.
+    pub open6: bool,
     /// Its containers may talk to each other.
     pub talking: bool,
     /// Its containers neither leave the host nor are reached from outside the bridge.
     pub internal: bool,
 }
 
-/// One published port.
+/// One published port. Both addresses are of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PortRule {
     /// Transport protocol.
     pub protocol: Protocol,
-    /// The host's address; `0.0.0.0` for all of them.
-    pub host_ip: Ipv4Addr,
+    /// The host's address; `0.0.0.0` or `::` for all of them.
+    pub host_ip: IpAddr,
     /// The host's port.
     pub host_port: u16,
     /// Where it leads.
-    pub target: SocketAddrV4,
+    pub target: SocketAddr,
+    /// Nothing leads there from the host's addresses: the target itself is open.
+    pub routed: bool,
 }
 
 /// All that should be in force.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     sync::{Mutex, PoisonError},
 };
 
@@ -157,7 +158,7 @@ fn forget_flows(ports: &[PortRule]) {
         return;
     }
     let outcome = Socket::open(Family::Netfilter).and_then(|mut socket| {
-        udp.try_for_each(|port| conntrack::forget_udp(&mut socket, port.host_port, *port.target.ip()))
+        udp.try_for_each(|port| conntrack::forget_udp(&mut socket, port.host_port, port.target.ip()))
     });
     if let Err(error) = outcome {
         tracing::debug!(%error, "UDP flows are not forgotten");
@@ -197,26 +198,53 @@ fn bridge_elements(rules: &BridgeRules, elements: &mut Elements) {
     };
     add("bridges", true, &name);
     add("masqueraded", rules.masquerade && !rules.internal, &name);
+    add("masqueraded6", rules.masquerade6 && !rules.internal, &name);
+    add("open", rules.open && !rules.internal, &name);
+    add("open6", rules.open6 && !rules.internal, &name);
     add("talking", rules.talking, &pair);
     add("internal", rules.internal, &name);
-    let own = |address: std::net::Ipv4Addr| [&address.octets()[..], &name].concat();
-    let (key, key_end) = (own(rules.subnet.first()), Some(own(rules.subnet.last())));
-    elements.entry("own").or_default().push(Element { key, key_end, data: None });
+    let mut own = |set, first: &[u8], last: &[u8]| {
+        let (key, key_end) = ([first, &name].concat(), Some([last, &name].concat()));
+        elements.entry(set).or_default().push(Element { key, key_end, data: None });
+    };
+    if let Some(subnet) = rules.subnet {
+        own("own", &subnet.first().octets(), &subnet.last().octets());
+    }
+    if let Some(subnet) = rules.subnet6 {
+        own("own6", &subnet.first().octets(), &subnet.last().octets());
+    }
 }
 
 fn port_elements(ports: &[PortRule], elements: &mut Elements) {
     for port in ports {
-        let mut key = Vec::with_capacity(12);
-        let mut set = "published";
-        if !port.host_ip.is_unspecified() {
-            set = "published_at";
-            key.extend_from_slice(&port.host_ip.octets());
+        let protocol = [port.protocol.number(), 0, 0, 0];
+        let target = octets(port.target.ip());
+        let inside = padded(port.target.port());
+        let ipv4 = port.host_ip.is_ipv4();
+        if port.routed {
+            let key = [&target[..], &protocol, &inside].concat();
+            let set = if ipv4 { "routed" } else { "routed6" };
+            elements.entry(set).or_default().push(Element { key, key_end: None, data: None });
+            continue;
         }
-        key.extend_from_slice(&[port.protocol.number(), 0, 0, 0]);
-        key.extend_from_slice(&padded(port.host_port));
-        let mut data = port.target.ip().octets().to_vec();
-        data.extend_from_slice(&padded(port.target.port()));
-        elements.entry(set).or_default().push(Element { key, key_end: None, data: Some(data) });
+        let everywhere = port.host_ip.is_unspecified();
+        let set = match (ipv4, everywhere) {
+            (true, true) => "published",
+            (true, false) => "published_at",
+            (false, true) => "published6",
+            (false, false) => "published6_at",
+        };
+        let at = if everywhere { Vec::new() } else { octets(port.host_ip) };
+        let key = [&at[..], &protocol, &padded(port.host_port)].concat();
+        let data = Some([&target[..], &inside].concat());
+        elements.entry(set).or_default().push(Element { key, key_end: None, data });
+    }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }
 

@@ -43,17 +43,24 @@ pub mod rt {
     pub const IFLA_ADDRESS: u16 = 1;
     pub const IFLA_IFNAME: u16 = 3;
     pub const IFLA_MTU: u16 = 4;
+    pub const IFLA_LINK: u16 = 5;
     pub const IFLA_MASTER: u16 = 10;
     pub const IFLA_OPERSTATE: u16 = 16;
     /// `IF_OPER_UP`: up, and the other end too.
     pub const OPERATING: u8 = 6;
     pub const IFLA_LINKINFO: u16 = 18;
+    pub const IFLA_IFALIAS: u16 = 20;
     pub const IFLA_STATS64: u16 = 23;
     pub const IFLA_AF_SPEC: u16 = 26;
     pub const IFLA_NET_NS_FD: u16 = 28;
     pub const IFLA_INFO_KIND: u16 = 1;
     pub const IFLA_INFO_DATA: u16 = 2;
     pub const VETH_INFO_PEER: u16 = 1;
+    /// `linux/if_link.h`.
+    pub const IFLA_MACVLAN_MODE: u16 = 1;
+    pub const IFLA_IPVLAN_MODE: u16 = 1;
+    pub const IFLA_IPVLAN_FLAGS: u16 = 2;
+    pub const IFLA_VLAN_ID: u16 = 1;
     pub const IFLA_BR_FORWARD_DELAY: u16 = 1;
     pub const IFLA_INFO_SLAVE_KIND: u16 = 4;
     pub const IFLA_INFO_SLAVE_DATA: u16 = 5;
@@ -65,6 +72,8 @@ pub mod rt {
     pub const IFA_ADDRESS: u16 = 1;
     pub const IFA_LOCAL: u16 = 2;
     pub const IFA_BROADCAST: u16 = 4;
+    /// No search for duplicates: the engine gives addresses out once.
+    pub const IFA_F_NODAD: u8 = 0x2;
 
     pub const RTA_DST: u16 = 1;
     pub const RTA_OIF: u16 = 4;
@@ -89,6 +98,7 @@ pub mod nf {
     pub const GROUP_MASK: u32 = 1 << (7 - 1);
     pub const PROTO_INET: u8 = 1;
     pub const PROTO_IPV4: u8 = 2;
+    pub const PROTO_IPV6: u8 = 10;
 
     pub const NEWTABLE: u16 = SUBSYSTEM;
     pub const GETTABLE: u16 = SUBSYSTEM | 1;
@@ -181,6 +191,8 @@ pub mod nf {
 pub mod ct {
     /// struct nfgenmsg: IPv4.
     pub const HEADER: [u8; 4] = [2, 0, 0, 0];
+    /// The same of IPv6.
+    pub const HEADER6: [u8; 4] = [10, 0, 0, 0];
     pub const GET: u16 = 1 << 8 | 1;
     pub const DELETE: u16 = 1 << 8 | 2;
     pub const TUPLE_ORIGINAL: u16 = 1;
@@ -194,7 +206,27 @@ pub mod ct {
     pub const TUPLE_PROTOCOL: u16 = 2;
     pub const SOURCE: u16 = 1;
     pub const DESTINATION: u16 = 2;
+    pub const SOURCE6: u16 = 3;
+    pub const DESTINATION6: u16 = 4;
     pub const PROTOCOL_NUMBER: u16 = 1;
     pub const DESTINATION_PORT: u16 = 3;
     pub const UDP: u8 = 17;
+}
+
+/// `linux/rtnetlink.h`, `linux/pkt_sched.h`.
+pub mod tc {
+    pub const NEWQDISC: u16 = 36;
+    /// struct tcmsg.
+    pub const HEADER_LEN: usize = 20;
+    pub const ROOT: u32 = 0xffff_ffff;
+    pub const HANDLE: u32 = 0x0b17_0000;
+    pub const KIND: u16 = 1;
+    pub const OPTIONS: u16 = 2;
+    pub const TBF_PARAMETERS: u16 = 1;
+    pub const TBF_RATE64: u16 = 4;
+    pub const TBF_BURST: u16 = 6;
+    /// struct tc_tbf_qopt.
+    pub const TBF_PARAMETERS_LEN: usize = 36;
+    /// `TC_LINKLAYER_ETHERNET`: the kernel computes times itself.
+    pub const LINK_LAYER_ETHERNET: u8 = 1;
 }

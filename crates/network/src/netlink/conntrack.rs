@@ -3,7 +3,7 @@
 //! UDP has no end of a connection: as long as a client sends, the kernel keeps the path that the first datagram took,
 //! whatever the rules say by now. So paths through a port must be forgotten when the port changes hands.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::{
     bits::ct,
@@ -12,29 +12,30 @@ use super::{
     socket::{Refusal, Socket},
 };
 
-/// One remembered UDP flow over IPv4.
+/// One remembered UDP flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Flow {
     /// The whole `CTA_TUPLE_ORIG`, by which the kernel finds it again.
     original: Vec<u8>,
     /// Where its first datagram went.
-    destination: Ipv4Addr,
+    destination: IpAddr,
     /// Who answers.
-    answering: Ipv4Addr,
+    answering: IpAddr,
 }
 
 /// Forgets the UDP flows to `host_port` that `target` answers, and those that no rule has led anywhere.
 ///
 /// # Errors
 /// The kernel's refusal, as from a kernel without connection tracking.
-pub fn forget_udp(socket: &mut Socket, host_port: u16, target: Ipv4Addr) -> Result<(), Refusal> {
+pub fn forget_udp(socket: &mut Socket, host_port: u16, target: IpAddr) -> Result<(), Refusal> {
     let mut flows = Vec::new();
-    socket.dump(&list_request(host_port), |message| {
+    let family = if target.is_ipv4() { ct::HEADER } else { ct::HEADER6 };
+    socket.dump(&list_request(family, host_port), |message| {
         let flow = parse(message, host_port)?;
         flows.extend(flow.filter(|flow| flow.answering == target || flow.answering == flow.destination));
         Ok(())
     })?;
-    let requests: Vec<_> = flows.iter().map(|flow| remove_request(&flow.original)).collect();
+    let requests: Vec<_> = flows.iter().map(|flow| remove_request(family, &flow.original)).collect();
     match socket.transact(requests) {
         // It ended by itself meanwhile.
         Err(refusal) if refusal.is(rustix::io::Errno::NOENT) => Ok(()),
@@ -42,8 +43,8 @@ pub fn forget_udp(socket: &mut Socket, host_port: u16, target: Ipv4Addr) -> Resu
     }
 }
 
-fn list_request(host_port: u16) -> Request {
-    let mut request = Request::new(ct::GET, 0, &ct::HEADER);
+fn list_request(family: [u8; 4], host_port: u16) -> Request {
+    let mut request = Request::new(ct::GET, 0, &family);
     request.nest(ct::TUPLE_ORIGINAL, |tuple| {
         tuple.nest(ct::TUPLE_PROTOCOL, |protocol| {
             protocol.put(ct::PROTOCOL_NUMBER, &[ct::UDP]).put(ct::DESTINATION_PORT, &host_port.to_be_bytes());
@@ -55,8 +56,8 @@ fn list_request(host_port: u16) -> Request {
     request
 }
 
-fn remove_request(original: &[u8]) -> Request {
-    let mut request = Request::new(ct::DELETE, 0, &ct::HEADER);
+fn remove_request(family: [u8; 4], original: &[u8]) -> Request {
+    let mut request = Request::new(ct::DELETE, 0, &family);
     request.nest(ct::TUPLE_ORIGINAL, |tuple| {
         tuple.raw(original);
     });
@@ -84,8 +85,8 @@ fn parse(message: &reply::Message<'_>, host_port: u16) -> Result<Option<Flow>, M
 
 #[derive(Debug, Default)]
 struct Tuple {
-    source: Option<Ipv4Addr>,
-    destination: Option<Ipv4Addr>,
+    source: Option<IpAddr>,
+    destination: Option<IpAddr>,
     protocol: Option<u8>,
     destination_port: Option<u16>,
 }
@@ -96,10 +97,13 @@ fn tuple(value: &[u8]) -> Result<Tuple, Malformed> {
         let (part, inside) = attribute?;
         for attribute in reply::attributes(inside) {
             let (kind, value) = attribute?;
-            let address = || <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from);
+            let address = || <[u8; 4]>::try_from(value).ok().map(IpAddr::from);
+            let address6 = || <[u8; 16]>::try_from(value).ok().map(IpAddr::from);
             match (part, kind) {
                 (ct::TUPLE_ADDRESSES, ct::SOURCE) => tuple.source = address(),
                 (ct::TUPLE_ADDRESSES, ct::DESTINATION) => tuple.destination = address(),
+                (ct::TUPLE_ADDRESSES, ct::SOURCE6) => tuple.source = address6(),
+                (ct::TUPLE_ADDRESSES, ct::DESTINATION6) => tuple.destination = address6(),
                 (ct::TUPLE_PROTOCOL, ct::PROTOCOL_NUMBER) => tuple.protocol = value.first().copied(),
                 (ct::TUPLE_PROTOCOL, ct::DESTINATION_PORT) => {
                     tuple.destination_port = <[u8; 2]>::try_from(value).ok().map(u16::from_be_bytes);

@@ -24,6 +24,8 @@ pub struct Link {
     pub up: bool,
     /// Whether it carries frames: it is up, and so is its other end.
     pub operating: bool,
+    /// A note that somebody wrote on it.
+    pub alias: String,
     /// Hardware address.
     pub mac: Vec<u8>,
     /// Largest packet in bytes.
@@ -104,6 +106,94 @@ pub struct VethPair<'a> {
     pub peer_mac: [u8; 6],
     /// The other end's network namespace.
     pub peer_namespace: BorrowedFd<'a>,
+}
+
+/// What a link hangs on its parent as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// With a hardware address of its own; `MACVLAN_MODE_*`.
+    Macvlan(u32),
+    /// With its parent's hardware address; `IPVLAN_MODE_*` and `IPVLAN_F_*`.
+    Ipvlan {
+        /// Mode.
+        mode: u16,
+        /// Flag.
+        flag: u16,
+    },
+}
+
+/// A link inside a container's namespace that hangs on one of this namespace.
+#[derive(Debug)]
+pub struct Hanging<'a> {
+    /// Its name there.
+    pub name: &'a str,
+    /// Index of its parent.
+    pub parent: u32,
+    /// Largest packet in bytes.
+    pub mtu: u32,
+    /// Its hardware address; not of ipvlan.
+    pub mac: [u8; 6],
+    /// Its kind.
+    pub kind: Kind,
+    /// The container's network namespace.
+    pub namespace: BorrowedFd<'a>,
+}
+
+/// Makes a link that hangs on another, down.
+#[must_use]
+pub fn add_hanging(hanging: &Hanging<'_>) -> Request {
+    let mut request = Request::new(rt::NEWLINK, nl::CREATE | nl::EXCL, &header(0, 0, 0));
+    request.text(rt::IFLA_IFNAME, hanging.name).number(rt::IFLA_LINK, hanging.parent);
+    request.put(rt::IFLA_NET_NS_FD, &hanging.namespace.as_raw_fd().to_ne_bytes());
+    match hanging.kind {
+        Kind::Macvlan(mode) => {
+            request.put(rt::IFLA_ADDRESS, &hanging.mac).nest(rt::IFLA_LINKINFO, |info| {
+                info.text(rt::IFLA_INFO_KIND, "macvlan").nest(rt::IFLA_INFO_DATA, |data| {
+                    data.number(rt::IFLA_MACVLAN_MODE, mode);
+                });
+            });
+        }
+        Kind::Ipvlan { mode, flag } => {
+            request.nest(rt::IFLA_LINKINFO, |info| {
+                info.text(rt::IFLA_INFO_KIND, "ipvlan").nest(rt::IFLA_INFO_DATA, |data| {
+                    data.put(rt::IFLA_IPVLAN_MODE, &mode.to_ne_bytes()).put(rt::IFLA_IPVLAN_FLAGS, &flag.to_ne_bytes());
+                });
+            });
+        }
+    }
+    request
+}
+
+/// Makes a link of a kind that needs no more than its name, with a note on it.
+#[must_use]
+pub fn add_plain(name: &str, kind: &str, alias: &str) -> Request {
+    let mut request = Request::new(rt::NEWLINK, nl::CREATE | nl::EXCL, &header(0, 0, 0));
+    request.text(rt::IFLA_IFNAME, name).put(rt::IFLA_IFALIAS, alias.as_bytes());
+    request.nest(rt::IFLA_LINKINFO, |info| {
+        info.text(rt::IFLA_INFO_KIND, kind);
+    });
+    request
+}
+
+/// Makes the link of VLAN `number` on the link `parent`, with a note on it.
+#[must_use]
+pub fn add_vlan(name: &str, parent: u32, number: u16, alias: &str) -> Request {
+    let mut request = Request::new(rt::NEWLINK, nl::CREATE | nl::EXCL, &header(0, 0, 0));
+    request.text(rt::IFLA_IFNAME, name).number(rt::IFLA_LINK, parent).put(rt::IFLA_IFALIAS, alias.as_bytes());
+    request.nest(rt::IFLA_LINKINFO, |info| {
+        info.text(rt::IFLA_INFO_KIND, "vlan").nest(rt::IFLA_INFO_DATA, |data| {
+            data.put(rt::IFLA_VLAN_ID, &number.to_ne_bytes());
+        });
+    });
+    request
+}
+
+/// Gives a link that is down another name.
+#[must_use]
+pub fn rename(index: u32, name: &str) -> Request {
+    let mut request = Request::new(rt::NEWLINK, 0, &header(index, 0, 0));
+    request.text(rt::IFLA_IFNAME, name);
+    request
 }
 
 fn header(index: u32, flags: u32, change: u32) -> [u8; rt::IFINFO_LEN] {
@@ -242,6 +332,7 @@ fn parse(message: &reply::Message<'_>) -> Result<Option<Link>, Malformed> {
             rt::IFLA_MTU => link.mtu = reply::u32_of(value, "MTU")?,
             rt::IFLA_STATS64 => link.counters = Counters::parse(value)?,
             rt::IFLA_ADDRESS => link.mac = value.to_vec(),
+            rt::IFLA_IFALIAS => link.alias = reply::text(value),
             rt::IFLA_LINKINFO => link.kind = info_kind(value)?,
             _ => {}
         }

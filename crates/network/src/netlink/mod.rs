@@ -5,7 +5,7 @@
 //! reply.rs     bytes in: messages, attributes, refusals with the kernel's own words; trusts no length
 //! socket.rs    one socket: send a batch, collect every acknowledgement; dump
 //! link.rs      veth pairs, bridges         address.rs, route.rs
-//! conntrack.rs UDP flows to forget
+//! conntrack.rs UDP flows to forget     qdisc.rs  limits of speed
 //! nft/         tables, chains, sets, elements, rules, expressions
 //! bits.rs      the numbers, with the header each comes from
 //! ```
@@ -18,6 +18,7 @@ pub mod bits;
 pub mod conntrack;
 pub mod link;
 pub mod nft;
+pub mod qdisc;
 pub mod reply;
 pub mod request;
 pub mod route;

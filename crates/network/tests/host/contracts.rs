@@ -59,6 +59,8 @@ fn drivers_keep_the_contract() {
             host_name: String::new(),
             links: vec![],
             driver_options: std::collections::BTreeMap::new(),
+            ipv6: None,
+            given: None,
             ports: vec![],
         };
         endpoint.host_ifname = Bridge::host_ifname(&endpoint.id);

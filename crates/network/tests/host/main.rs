@@ -3,6 +3,8 @@
 //! them.
 
 mod contracts;
+mod driver;
+mod ipv6;
 mod network;
 mod ports;
 mod repair;

@@ -132,7 +132,24 @@ fn bad_networks_are_refused_by_field() {
             (named("a/b"), "invalid network name"),
             (named(""), "invalid network name"),
             (driver("nonsense"), "could not find plugin nonsense"),
-            (driver("macvlan"), "not built"),
+            (driver("overlay"), "needs a cluster"),
+            (
+                CreateRequest { options: [("parent".into(), "nolink".into())].into(), ..driver("macvlan") },
+                "no link nolink",
+            ),
+            (
+                CreateRequest { options: [("macvlan_mode".into(), "x".into())].into(), ..driver("macvlan") },
+                "macvlan_mode",
+            ),
+            (driver("cni"), "conflist"),
+            (CreateRequest { disable_ipv4: true, ..named("net") }, "IPv4 or IPv6 must be enabled"),
+            (
+                CreateRequest {
+                    options: [("com.docker.network.bridge.gateway_mode_ipv4".into(), "isolated".into())].into(),
+                    ..named("net")
+                },
+                "internal",
+            ),
             (driver("host"), "only one instance"),
             (subnet("10.0.0.0", None, None), "IPAM.Config.Subnet"),
             (subnet("10.0.0.0/31", None, None), "/30 or larger"),
@@ -140,7 +157,8 @@ fn bad_networks_are_refused_by_field() {
             (subnet("10.0.0.0/24", Some("10.0.0.255"), None), "broadcast"),
             (subnet("10.0.0.0/24", None, Some("10.1.0.0/28")), "IPAM.Config.IPRange"),
             (subnet("172.17.8.0/24", None, None), "Pool overlaps"),
-            (subnet("fd00::/64", None, None), "IPv6"),
+            (subnet("fd00::/127", None, None), "/126 or larger"),
+            (subnet("fd00::/64", Some("fd01::1"), None), "IPAM.Config.Gateway"),
         ] {
             let error = host.networks.create(request).await.unwrap_err().to_string();
             assert!(error.contains(words), "{error}");

@@ -20,8 +20,8 @@ pub enum Expression {
     Compare { register: u32, equal: bool, value: Vec<u8> },
     /// Matches when the set holds the register's value, or lacks it; `to` takes what a map says.
     Lookup { set: String, register: u32, inverted: bool, to: Option<u32> },
-    /// Rewrites the IPv4 destination from two registers.
-    DestinationNat { address: u32, port: u32 },
+    /// Rewrites the destination, of `family` (`NFPROTO_*`), from two registers.
+    DestinationNat { family: u8, address: u32, port: u32 },
     /// Rewrites the source to the address of the link the packet leaves by.
     Masquerade,
     /// Ends the rule with a verdict (`NF_*`, `NFT_*`), perhaps in another chain.
@@ -83,8 +83,8 @@ impl Expression {
                     data.number_be(5, nf::LOOKUP_INVERTED);
                 }
             }
-            Self::DestinationNat { address, port } => {
-                data.number_be(1, nf::NAT_DESTINATION).number_be(2, u32::from(nf::PROTO_IPV4));
+            Self::DestinationNat { family, address, port } => {
+                data.number_be(1, nf::NAT_DESTINATION).number_be(2, u32::from(*family));
                 data.number_be(3, at(address)).number_be(5, at(port));
             }
             Self::Masquerade => {}

@@ -7,15 +7,20 @@
 //! chain  = "chain" NAME "{" ["type" KIND "hook" HOOK "priority" NUMBER "; policy accept ;"] rule* "}"
 //! rule   = (match)* action, one line
 //! match  = field ("." field)* ["!="] ("@" SET | VALUE)
-//! field  = iifname | oifname | ip saddr | ip daddr | meta l4proto | th dport | meta nfproto | ct state | ct status
-//!        | fib daddr type
-//! action = accept | drop | return | masquerade | "jump" CHAIN | "dnat ip to" field ("." field)* "map @" MAP
+//! field  = iifname | oifname | ip saddr | ip daddr | ip6 saddr | ip6 daddr | meta l4proto | th dport | meta nfproto
+//!        | ct state | ct status | fib daddr type
+//! action = accept | drop | return | masquerade | "jump" CHAIN
+//!        | "dnat" ("ip" | "ip6") "to" field ("." field)* "map @" MAP
 //! ```
 //!
 //! Whatever lies outside this is refused with its line; nft(8) itself reads the same files, which the tests use to
 //! judge this reader.
 
-use std::{iter::Peekable, net::Ipv4Addr, str::SplitWhitespace};
+use std::{
+    iter::Peekable,
+    net::{Ipv4Addr, Ipv6Addr},
+    str::SplitWhitespace,
+};
 
 use super::expression::Expression;
 use crate::netlink::bits::nf;
@@ -71,6 +76,8 @@ pub struct Base {
 pub enum Type {
     /// IPv4 address.
     Address,
+    /// IPv6 address.
+    Address6,
     /// `IPPROTO_*`, one byte.
     Protocol,
     /// Port.
@@ -83,6 +90,7 @@ impl Type {
     fn named(word: &str) -> Option<Self> {
         Some(match word {
             "ipv4_addr" => Self::Address,
+            "ipv6_addr" => Self::Address6,
             "inet_proto" => Self::Protocol,
             "inet_service" => Self::Service,
             "ifname" => Self::LinkName,
@@ -97,6 +105,7 @@ impl Type {
             number << 6
                 | match part {
                     Self::Address => 7,
+                    Self::Address6 => 8,
                     Self::Protocol => 12,
                     Self::Service => 13,
                     Self::LinkName => 41,
@@ -111,7 +120,7 @@ impl Type {
             Self::Address => 4,
             Self::Protocol => 1,
             Self::Service => 2,
-            Self::LinkName => 16,
+            Self::Address6 | Self::LinkName => 16,
         };
         match parts {
             [one] => len(one),
@@ -201,6 +210,8 @@ const FIELDS: &[&str] = &[
     "oifname",
     "ip saddr",
     "ip daddr",
+    "ip6 saddr",
+    "ip6 daddr",
     "meta l4proto",
     "meta nfproto",
     "th dport",
@@ -225,10 +236,7 @@ fn rule(line: &str) -> Option<Vec<Expression>> {
                 words.next();
                 verdict(nf::VERDICT_JUMP, Some((*words.peek()?).to_owned()))
             }
-            "dnat" => {
-                destination_nat(&mut words, &mut rule)?;
-                Expression::DestinationNat { address: 0, port: 1 }
-            }
+            "dnat" => destination_nat(&mut words, &mut rule)?,
             _ => {
                 matching(&mut words, &mut rule)?;
                 continue;
@@ -241,15 +249,20 @@ fn rule(line: &str) -> Option<Vec<Expression>> {
 }
 
 /// `dnat ip to FIELDS map @NAME`: leaves the last word for the caller.
-fn destination_nat(words: &mut Words<'_>, rule: &mut Vec<Expression>) -> Option<()> {
-    for expected in ["dnat", "ip", "to"] {
-        (words.next()? == expected).then_some(())?;
-    }
+fn destination_nat(words: &mut Words<'_>, rule: &mut Vec<Expression>) -> Option<Expression> {
+    words.next();
+    // The map says an address, then a port.
+    let (family, port) = match words.next()? {
+        "ip" => (nf::PROTO_IPV4, 1),
+        "ip6" => (nf::PROTO_IPV6, 4),
+        _ => return None,
+    };
+    (words.next()? == "to").then_some(())?;
     fields(words, rule)?;
     (words.next()? == "map").then_some(())?;
     let set = words.peek()?.strip_prefix('@')?.to_owned();
     rule.push(Expression::Lookup { set, register: 0, inverted: false, to: Some(0) });
-    Some(())
+    Some(Expression::DestinationNat { family, address: 0, port })
 }
 
 fn matching(words: &mut Words<'_>, rule: &mut Vec<Expression>) -> Option<()> {
@@ -278,7 +291,15 @@ fn matching(words: &mut Words<'_>, rule: &mut Vec<Expression>) -> Option<()> {
             }
             rule.push(compare(!inverted, &address.octets()[..len as usize]));
         }
-        "meta nfproto" => rule.push(compare(!inverted, &[(word == "ipv4").then_some(nf::PROTO_IPV4)?])),
+        "ip6 saddr" | "ip6 daddr" => rule.push(compare(!inverted, &word.parse::<Ipv6Addr>().ok()?.octets())),
+        "meta nfproto" => {
+            let family = match word {
+                "ipv4" => nf::PROTO_IPV4,
+                "ipv6" => nf::PROTO_IPV6,
+                _ => return None,
+            };
+            rule.push(compare(!inverted, &[family]));
+        }
         "fib daddr type" => rule.push(compare(!inverted, &(word == "local").then_some(2u32)?.to_ne_bytes())),
         "iifname" | "oifname" => {
             let mut name = [0; 16];
@@ -333,14 +354,18 @@ fn load(name: &str, to: u32, rule: &mut Vec<Expression>) -> u32 {
         "fib daddr type" => (Expression::DestinationType { to }, 1),
         "th dport" => (Expression::Payload { base: nf::PAYLOAD_TRANSPORT, offset: 2, len: 2, to }, 1),
         address => {
-            // An inet table sees IPv6 too: an IPv4 field asks for the family first, as nft(8) does.
-            let family = Expression::Meta { key: nf::META_PROTOCOL_FAMILY, to: 0 };
-            let is_ipv4 = Expression::Compare { register: 0, equal: true, value: vec![nf::PROTO_IPV4] };
+            let (family, offset, len) = match address {
+                "ip saddr" => (nf::PROTO_IPV4, 12, 4),
+                "ip daddr" => (nf::PROTO_IPV4, 16, 4),
+                "ip6 saddr" => (nf::PROTO_IPV6, 8, 16),
+                _ => (nf::PROTO_IPV6, 24, 16),
+            };
+            // An inet table sees both families: an address asks for its family first, as nft(8) does.
             if to == 0 {
-                rule.extend([family, is_ipv4]);
+                let loaded = Expression::Meta { key: nf::META_PROTOCOL_FAMILY, to: 0 };
+                rule.extend([loaded, Expression::Compare { register: 0, equal: true, value: vec![family] }]);
             }
-            let offset = if address == "ip saddr" { 12 } else { 16 };
-            (Expression::Payload { base: nf::PAYLOAD_NETWORK, offset, len: 4, to }, 1)
+            (Expression::Payload { base: nf::PAYLOAD_NETWORK, offset, len, to }, len / 4)
         }
     };
     rule.push(expression);
