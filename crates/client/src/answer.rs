@@ -160,6 +160,29 @@ answer! {
     }
 }
 answer! {
+    /// A row of GET /networks.
+    Network {
+        /// Full identifier.
+        id: String = "Id",
+        /// Name.
+        name: String = "Name",
+        /// Driver.
+        driver: String = "Driver",
+        /// Where it reaches.
+        scope: String = "Scope",
+        /// Whether its containers have IPv4 addresses.
+        ipv4: bool = "EnableIPv4",
+        /// Whether its containers have IPv6 addresses.
+        ipv6: bool = "EnableIPv6",
+        /// No way out and no way in.
+        internal: bool = "Internal",
+        /// When it was made.
+        created: String = "Created",
+        /// Labels.
+        labels: BTreeMap<String, String> = "Labels",
+    }
+}
+answer! {
     /// Answer of POST /containers/prune and /images/prune.
     Pruned {
         /// Containers removed.
