@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::grpc::{Channel, Code, Status};
 
@@ -51,31 +51,7 @@ pub struct Session {
     shared_key: String,
     methods: BTreeSet<String>,
     channel: Channel,
-    ended: tokio_end::End,
-}
-
-/// A flag that can be waited for.
-mod tokio_end {
-    use tokio::sync::watch;
-
-    pub struct End(watch::Sender<bool>);
-
-    impl Default for End {
-        fn default() -> Self {
-            Self(watch::Sender::new(false))
-        }
-    }
-
-    impl End {
-        pub fn set(&self) {
-            self.0.send_replace(true);
-        }
-
-        pub async fn wait(&self) {
-            let mut seen = self.0.subscribe();
-            let _ = seen.wait_for(|ended| *ended).await;
-        }
-    }
+    ended: watch::Sender<bool>,
 }
 
 impl Sessions {
@@ -98,11 +74,12 @@ impl Sessions {
         let methods = headers.get_all("x-docker-expose-session-grpc-method").iter();
         let methods = methods.filter_map(|method| method.to_str().ok()).map(str::to_lowercase).collect();
         let shared_key = header(headers, "x-docker-expose-session-sharedkey");
-        let session = Arc::new(Session { id: id.clone(), shared_key, methods, channel, ended: Default::default() });
+        let session =
+            Arc::new(Session { id: id.clone(), shared_key, methods, channel, ended: watch::Sender::new(false) });
         self.lock().insert(id.clone(), Arc::clone(&session));
         self.came.notify_waiters();
         let ended = driver.await;
-        session.ended.set();
+        session.ended.send_replace(true);
         let mut connected = self.lock();
         if connected.get(&id).is_some_and(|known| Arc::ptr_eq(known, &session)) {
             connected.remove(&id);
@@ -156,7 +133,8 @@ impl Session {
 
     /// Waits until the client is gone.
     pub async fn ended(&self) {
-        self.ended.wait().await;
+        let mut seen = self.ended.subscribe();
+        let _ = seen.wait_for(|ended| *ended).await;
     }
 
     fn needs(&self, method: &str) -> Result<(), Status> {

@@ -75,12 +75,7 @@ impl Channel {
         self.duplex_of(path, metadata, None::<&super::super::proto::Empty>).await
     }
 
-    async fn duplex_of(
-        &self,
-        path: &str,
-        metadata: &Metadata,
-        only: Option<&impl Message>,
-    ) -> Result<Duplex, Status> {
+    async fn duplex_of(&self, path: &str, metadata: &Metadata, only: Option<&impl Message>) -> Result<Duplex, Status> {
         let mut request = Request::builder()
             .method("POST")
             .uri(format!("http://localhost{path}"))

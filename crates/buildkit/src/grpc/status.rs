@@ -95,7 +95,9 @@ impl Status {
 }
 
 impl Code {
-    fn of(code: i32) -> Self {
+    /// The code of this number; those unknown here are [`Code::Unknown`].
+    #[must_use]
+    pub fn of(code: i32) -> Self {
         let known = [
             Self::Cancelled,
             Self::InvalidArgument,

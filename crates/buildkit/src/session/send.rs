@@ -24,7 +24,8 @@ impl Session {
     pub async fn file_sink(&self, exporter: usize, about: &BTreeMap<String, String>) -> Result<FileSink, Status> {
         self.needs(SEND)?;
         let mut metadata: Metadata = vec![(EXPORTER.to_owned(), exporter.to_string())];
-        metadata.extend(about.iter().map(|(name, value)| (format!("{EXPORTER_MD}{}", name.to_lowercase()), value.clone())));
+        metadata
+            .extend(about.iter().map(|(name, value)| (format!("{EXPORTER_MD}{}", name.to_lowercase()), value.clone())));
         self.channel.duplex(SEND, &metadata).await.map(FileSink)
     }
 
