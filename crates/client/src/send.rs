@@ -124,6 +124,21 @@ impl Client {
         self.bytes(request).await.map(drop)
     }
 
+    /// Sends `request` and reads its answer whole, with the answer's headers.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn whole(&self, request: Request) -> Result<(hyper::HeaderMap, bytes::Bytes)> {
+        let path = request.path.clone();
+        let (head, body) = self.send(request).await?.into_parts();
+        let mut stream = ByteStream::new(path, body);
+        let mut bytes = Vec::new();
+        while let Some(piece) = stream.next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok((head.headers, bytes.into()))
+    }
+
     /// Sends `request` and returns its body as it comes.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Verbs of images.
 
+pub mod copy;
 pub mod history;
 pub mod import;
 pub mod inspect;
@@ -8,6 +9,7 @@ pub mod ls;
 pub mod name;
 pub mod prune;
 pub mod pull;
+pub mod push;
 pub mod rm;
 pub mod save;
 pub mod tag;
@@ -18,6 +20,7 @@ use crate::grammar::{Command, Entry};
 pub static GROUP: Command = Command::group("Manage images", ENTRIES);
 
 static ENTRIES: &[Entry] = &[
+    Entry::new("copy", &copy::COMMAND),
     Entry::new("history", &history::COMMAND),
     Entry::new("import", &import::COMMAND),
     Entry::new("inspect", &inspect::COMMAND),
@@ -25,6 +28,7 @@ static ENTRIES: &[Entry] = &[
     Entry::new("ls", &ls::COMMAND).aliases(&["list"]),
     Entry::new("prune", &prune::COMMAND),
     Entry::new("pull", &pull::COMMAND),
+    Entry::new("push", &push::COMMAND),
     Entry::new("rm", &rm::COMMAND).aliases(&["remove"]),
     Entry::new("save", &save::COMMAND),
     Entry::new("tag", &tag::COMMAND),

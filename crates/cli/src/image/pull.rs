@@ -3,9 +3,7 @@
 use crate::call::{Call, Failure, Outcome};
 use crate::grammar::{Arity, Command, Flag};
 use crate::progress;
-use base64::Engine;
 use berth_spec::Reference;
-use serde_json::json;
 
 static FLAGS: &[Flag] = &[
     Flag::switch("all-tags", "Download all tagged images in the repository").short('a'),
@@ -29,7 +27,12 @@ async fn pull(call: Call) -> Outcome {
         if reference.tag().is_some() || reference.digest().is_some() {
             return Err(Failure::new("tag can't be used with --all-tags/-a"));
         }
-        return Err(Failure::new("--all-tags is not built yet; name each tag"));
+        let auth = crate::credential::header(&call, reference.domain());
+        let client = call.client()?;
+        let stream = client.pull(&reference.familiar_name(), "", call.flags.text("platform"), &auth).await?;
+        progress::show(stream, call.flags.on("quiet")).await?;
+        crate::say!("{}/{}", reference.domain(), reference.path())?;
+        return Ok(0);
     }
     let tagless = reference.tag().is_none() && reference.digest().is_none();
     let shown = reference.with_default_tag();
@@ -67,22 +70,6 @@ async fn open(call: &Call, image: &str, platform: &str) -> Result<berth_client::
         (Some(digest), _) => digest.as_str().to_owned(),
         (None, tag) => tag.unwrap_or("latest").to_owned(),
     };
-    let auth = credentials(call, reference.domain());
+    let auth = crate::credential::header(call, reference.domain());
     Ok(call.client()?.pull(&reference.familiar_name(), &tag, platform, &auth).await?)
-}
-
-/// The `X-Registry-Auth` header for `domain` from the user's configuration, or an empty text.
-fn credentials(call: &Call, domain: &str) -> String {
-    let key = if domain == "docker.io" { "https://index.docker.io/v1/" } else { domain };
-    let Some(stored) = call.config.file().auths.get(key) else { return String::new() };
-    let decoded = base64::engine::general_purpose::STANDARD.decode(&stored.auth).unwrap_or_default();
-    let decoded = String::from_utf8(decoded).unwrap_or_default();
-    let (user, password) = decoded.split_once(':').unwrap_or(("", ""));
-    let auth = json!({
-        "username": user,
-        "password": password.trim_end_matches('\0'),
-        "identitytoken": stored.identity_token,
-        "serveraddress": key,
-    });
-    base64::engine::general_purpose::URL_SAFE.encode(auth.to_string())
 }

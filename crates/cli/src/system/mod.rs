@@ -4,7 +4,10 @@ pub mod df;
 pub mod events;
 pub mod info;
 pub mod inspect;
+pub mod login;
+pub mod logout;
 pub mod prune;
+pub mod search;
 pub mod version;
 
 use crate::grammar::{Command, Entry};
