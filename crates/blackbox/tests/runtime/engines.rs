@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use berth_blackbox::{Engine, Kind, command, skip};
 use serde_json::json;
 
+use crate::bundle::Bundle;
+
 /// A program that is the runtime and nothing else, as engines want it.
 fn program(dir: &std::path::Path) -> String {
     let path = dir.join("berth-runtime");
@@ -37,4 +39,70 @@ fn dockerd_runs_its_containers_with_it() {
     assert!(engine.cli(&["run", "--rm", "busybox", "nosuch"]).code(127).is_empty());
     engine.http().post(&format!("/containers/{id}/restart?t=0")).expect(204);
     engine.http().delete(&format!("/containers/{id}?force=1")).expect(204);
+}
+
+#[test]
+fn containerd_runs_its_containers_with_it() {
+    if !command::is_installed("containerd") || !command::is_installed("ctr") {
+        skip!("containerd is not installed");
+    }
+    let bundle = Bundle::new("true");
+    let runtime = program(bundle.path("").as_path());
+    let daemon = Containerd::start(&bundle);
+    let rootfs = bundle.path("rootfs").display().to_string();
+    let id = bundle.id();
+    let run = ["run", "--rootfs", "--runc-binary", &runtime];
+    let line = |flags: &[&str], command: &[&str]| {
+        let words: Vec<&str> =
+            run.iter().chain(flags).chain(&[rootfs.as_str(), id.as_str()]).chain(command).copied().collect();
+        daemon.ctr(&words)
+    };
+    assert_eq!(line(&["--rm"], &["/bin/echo", "hello"]).ok(), "hello");
+    line(&["--rm"], &["/bin/sh", "-c", "exit 3"]).code(3);
+    line(&["-d"], &["/bin/sleep", "60"]).ok();
+    assert!(daemon.ctr(&["task", "ls"]).ok().contains("RUNNING"));
+    assert_eq!(daemon.ctr(&["task", "exec", "--exec-id", "one", &id, "/bin/echo", "inside"]).ok(), "inside");
+    daemon.ctr(&["task", "pause", &id]).ok();
+    assert!(daemon.ctr(&["task", "ls"]).ok().contains("PAUSED"));
+    daemon.ctr(&["task", "resume", &id]).ok();
+    daemon.ctr(&["task", "kill", "-s", "KILL", &id]).ok();
+    berth_blackbox::eventually("its end", 10, || daemon.ctr(&["task", "ls"]).ok().contains("STOPPED").then_some(()));
+    daemon.ctr(&["task", "rm", &id]);
+    daemon.ctr(&["container", "rm", &id]).ok();
+}
+
+/// A containerd in a mount namespace of its own.
+struct Containerd {
+    child: std::process::Child,
+    socket: String,
+}
+
+impl Containerd {
+    fn start(bundle: &Bundle) -> Self {
+        let at = |name: &str| bundle.path(name).display().to_string();
+        let socket = at("containerd.sock");
+        let log = std::fs::File::create(bundle.path("containerd.log")).expect("a log");
+        let child = std::process::Command::new("unshare")
+            .args(["-m", "--", "containerd", "--root", &at("containerd"), "--state", &at("run"), "--address", &socket])
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .spawn()
+            .expect("containerd starts");
+        let daemon = Self { child, socket };
+        berth_blackbox::eventually("containerd answers", 20, || (daemon.ctr(&["version"]).code == 0).then_some(()));
+        daemon
+    }
+
+    fn ctr(&self, arguments: &[&str]) -> command::Output {
+        let mut ctr = std::process::Command::new("ctr");
+        ctr.args(["--address", &self.socket]).args(arguments);
+        command::run(ctr, b"")
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
 }
