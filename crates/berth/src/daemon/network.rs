@@ -39,7 +39,7 @@ pub fn config(values: &Values) -> Result<NetworkConfig> {
         host_binding_ip: values
             .parsed("ip", |text| text.parse::<Ipv4Addr>().ok(), "it must be an IPv4 address")?
             .unwrap_or(default.host_binding_ip),
-        table: default.table,
+        ..default
     })
 }
 
