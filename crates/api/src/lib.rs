@@ -28,6 +28,7 @@ mod stream;
 mod system;
 mod unbuilt;
 mod version;
+mod vm;
 mod volume;
 
 pub use engine::{Engine, Facts, Settings};

@@ -12,7 +12,7 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
 use crate::{
-    Engine, Error, container, exec, failure::Failure, image, network, registry, system, unbuilt, version, volume,
+    Engine, Error, container, exec, failure::Failure, image, network, registry, system, unbuilt, version, vm, volume,
 };
 
 const API_VERSION: HeaderValue = HeaderValue::from_static(berth_spec::API_VERSION);
@@ -40,6 +40,7 @@ impl Api {
             .merge(network::routes())
             .merge(registry::routes())
             .merge(system::routes())
+            .merge(vm::routes())
             .merge(volume::routes())
             .merge(unbuilt::routes())
             .fallback(no_page)

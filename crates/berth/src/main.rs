@@ -5,6 +5,7 @@
 //! | `supervise` | owns one container; started by the daemon, outlives it |
 //! | `daemon` | answers the Engine API |
 //! | `runtime` | the OCI runtime's command line; also when the program is called `berth-runtime` |
+//! | `guest` | process 1 of a virtual machine |
 //! | `hello` | what the embedded image `berth/hello` runs |
 //! | anything else | the client |
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Some("supervise") => supervise(arguments.next()),
         Some("daemon") => daemon::main(arguments.collect()),
         Some("runtime") => berth_oci::main(arguments.collect()),
+        Some("guest") => berth_vm::guest::main(),
         Some("hello") => hello::main(),
         _ => berth_cli::main(std::env::args_os().skip(1).collect()),
     }

@@ -2,7 +2,7 @@
 
 use crate::call::{Call, Failure, Outcome};
 use crate::grammar::{Arity, Command, Entry, Flag, PROGRAM, generate, help};
-use crate::{container, image, system};
+use crate::{container, image, manifest, network, system, vm};
 use std::path::Path;
 
 static FLAGS: &[Flag] = &[
@@ -68,18 +68,24 @@ static ENTRIES: &[Entry] = &[
     Entry::new("inspect", &system::inspect::COMMAND),
     Entry::new("kill", &container::kill::COMMAND),
     Entry::new("load", &image::load::COMMAND),
+    Entry::new("login", &system::login::COMMAND),
+    Entry::new("logout", &system::logout::COMMAND),
     Entry::new("logs", &container::logs::COMMAND),
     Entry::new("man", &MAN),
+    Entry::new("manifest", &manifest::GROUP),
+    Entry::new("network", &network::GROUP),
     Entry::new("pause", &container::pause::COMMAND),
     Entry::new("port", &container::port::COMMAND),
     Entry::new("ps", &container::ps::COMMAND),
     Entry::new("pull", &image::pull::COMMAND),
+    Entry::new("push", &image::push::COMMAND),
     Entry::new("rename", &container::rename::COMMAND),
     Entry::new("restart", &container::restart::COMMAND),
     Entry::new("rm", &container::rm::COMMAND),
     Entry::new("rmi", &image::rm::COMMAND),
     Entry::new("run", &container::run::COMMAND),
     Entry::new("save", &image::save::COMMAND),
+    Entry::new("search", &system::search::COMMAND),
     Entry::new("start", &container::start::COMMAND),
     Entry::new("stats", &container::stats::COMMAND),
     Entry::new("stop", &container::stop::COMMAND),
@@ -89,6 +95,7 @@ static ENTRIES: &[Entry] = &[
     Entry::new("unpause", &container::unpause::COMMAND),
     Entry::new("update", &container::update::COMMAND),
     Entry::new("version", &system::version::COMMAND),
+    Entry::new("vm", &vm::GROUP),
     Entry::new("wait", &container::wait::COMMAND),
 ];
 

@@ -13,6 +13,8 @@ pub mod exec;
 pub mod hijack;
 pub mod host;
 pub mod image;
+pub mod machine;
+pub mod network;
 pub mod request;
 mod send;
 pub mod start;

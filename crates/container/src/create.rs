@@ -109,8 +109,11 @@ impl Containers {
         if let Some((key, _)) = record.host.storage_opt.iter().flatten().next() {
             return Err(Error::Invalid(format!("--storage-opt {key} is not supported by the storage driver overlay")));
         }
-        if let Some(runtime) = record.host.runtime.as_deref().filter(|name| !matches!(*name, "" | "berth" | "runc")) {
+        if let Some(runtime) = record.host.runtime.as_deref().filter(|name| !matches!(*name, "" | "berth" | "runc" | crate::machine::RUNTIME)) {
             return Err(Error::Invalid(format!("unknown or invalid runtime name: {runtime}")));
+        }
+        if crate::machine::is_wanted(record) {
+            crate::machine::check(record)?;
         }
         let mut warnings = Vec::new();
         let published = record.host.port_bindings.as_ref().is_some_and(|ports| !ports.is_empty());

@@ -15,7 +15,7 @@ use berth_supervisor::Handle;
 use crate::{
     Containers, Error, Result, StartRequest,
     containers::Container,
-    identity,
+    identity, machine,
     oci_spec::{self, Namespaces},
     record::{Attachment, Record, Status},
 };
@@ -93,7 +93,12 @@ impl Containers {
         self.shared.change(container, |stored| stored.state.id_range = ids)?;
 
         let bundle = config.bundle_dir(&record.id);
-        self.write_bundle(&record, &namespaces, &sources, &bundle)?;
+        if machine::is_wanted(&record) {
+            self.write_bundle(&record, &machine::guest(), &sources, &bundle)?;
+            self.write_machine(&record, &bundle).await?;
+        } else {
+            self.write_bundle(&record, &namespaces, &sources, &bundle)?;
+        }
         let spawned = berth_supervisor::spawn(&bundle, &config.exe).await.map_err(start_error)?;
         let pid = u32::try_from(spawned.pid).unwrap_or(0);
 
@@ -146,6 +151,9 @@ impl Containers {
 
     /// The namespaces of a record; `running` demands that containers named in it run now.
     pub(crate) fn namespaces_of(&self, record: &Record, running: bool) -> Result<Namespaces> {
+        if machine::is_wanted(record) {
+            return Ok(machine::jail());
+        }
         Namespaces::of(record, |name| {
             let partner = match self.shared.find(name) {
                 Ok(partner) => partner,
@@ -203,7 +211,7 @@ impl Containers {
             record,
             config,
             namespaces,
-            ids: record.state.id_range,
+            ids: record.state.id_range.filter(|_| !machine::is_wanted(record)),
             sources,
             files: &config.container_dir(&record.id),
             cgroup: &cgroup,
@@ -213,7 +221,12 @@ impl Containers {
     }
 
     /// Gives the init its network, and its files their text.
-    pub(crate) async fn attach_network(&self, record: &Record, namespaces: &Namespaces, pid: u32) -> Result<Attachment> {
+    pub(crate) async fn attach_network(
+        &self,
+        record: &Record,
+        namespaces: &Namespaces,
+        pid: u32,
+    ) -> Result<Attachment> {
         let attachment = self.attach_endpoints(record, namespaces, pid).await?;
         self.write_identity(record, namespaces, &attachment)?;
         Ok(attachment)
@@ -245,7 +258,7 @@ impl Containers {
         identity::write(&dir, "resolv.conf", &identity::resolv_conf(&resolver, &host_text, shares_network))?;
         let endpoints: Vec<_> = attachment.networks.values().collect();
         let addresses: Vec<String> =
-            endpoints.iter().filter_map(|one| one.ip_address.clone()).filter(|text| !text.is_empty()).collect();
+            endpoints.iter().flat_map(|one| crate::connect::addresses(one)).map(str::to_owned).collect();
         let gateway = endpoints.iter().find_map(|one| one.gateway.clone().filter(|text| !text.is_empty()));
         let mut text = identity::hosts(record, &addresses, gateway.as_deref(), &self.linked(record)?);
         if shares_network && let Ok(host_hosts) = std::fs::read_to_string("/etc/hosts") {

@@ -14,6 +14,8 @@ pub mod exe;
 pub mod exec;
 pub mod interface;
 pub mod keyring;
+#[cfg(target_arch = "x86_64")]
+pub mod kvm;
 pub mod message;
 pub mod mount;
 pub mod namespace;

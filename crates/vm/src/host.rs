@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, plan::Backend};
+use crate::{
+    Error, Result,
+    doctor::{self, Probe},
+    plan::Backend,
+};
 
 /// Where virtiofsd is found beside the search path: no distribution puts it there.
 const VIRTIOFSD: &[&str] =
@@ -31,7 +35,12 @@ pub fn choose() -> Result<Choice> {
     let program = qemu().ok_or_else(|| {
         Error::NoBackend("qemu-system-x86_64 is not installed (Debian: apt-get install qemu-system-x86)".to_owned())
     })?;
-    Ok(Choice { backend: Backend::QemuTcg, why: String::new(), program, virtiofsd: virtiofsd() })
+    let probe = doctor::probe();
+    let (backend, so) = match probe {
+        Probe::Fast(_) => (Backend::QemuKvm, "QEMU uses it"),
+        _ => (Backend::QemuTcg, "QEMU interprets guests"),
+    };
+    Ok(Choice { backend, why: format!("{}; {so}", probe.sentence()), program, virtiofsd: virtiofsd() })
 }
 
 /// QEMU's program for this architecture.

@@ -96,21 +96,17 @@ fn pad(path: &Path) -> Result<()> {
     file.set_len(IMAGE_BYTES).map_err(Error::file("extend", path))
 }
 
+/// Merges the layers, whose order is from the lowest up there, into one file system.
 fn write(rootfs: &Rootfs, path: &Path) -> Result<()> {
-    let merged = Rootfs { read_only: true, ..rootfs.clone() };
-    let tree = merged
-        .mount(None)
-        .map_err(|error| Error::Malformed { what: "the layers".to_owned(), reason: error.to_string() })?;
-    let source = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&tree));
-    let output = std::process::Command::new("mkfs.erofs")
-        .arg("--quiet")
-        .arg(path)
-        .arg(format!("{source}/"))
-        .output()
-        .map_err(|source| Error::Program { program: "mkfs.erofs".to_owned(), said: source.to_string() })?;
-    if output.status.success() {
-        return Ok(());
+    let layers = if rootfs.lower.is_empty() { vec![rootfs.upper.clone()] } else { rootfs.lower.clone() };
+    let mut open = Vec::with_capacity(layers.len());
+    for layer in layers.iter().rev() {
+        open.push(fs::File::open(layer).map_err(Error::file("open", layer))?);
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Error::Program { program: "mkfs.erofs".to_owned(), said })
+    let layers: Vec<_> = open.iter().map(std::os::fd::AsFd::as_fd).collect();
+    let file = fs::File::create(path).map_err(Error::file("make", path))?;
+    let mut out = std::io::BufWriter::with_capacity(1 << 20, file);
+    berth_erofs::write_merged(&mut out, &layers)
+        .map_err(|error| Error::malformed("the layers", crate::message::Failure::of("image", &error).message))?;
+    std::io::Write::flush(&mut out).map_err(Error::file("write", path))
 }

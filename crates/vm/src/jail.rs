@@ -18,6 +18,7 @@ use std::{
 };
 
 use berth_runtime::{Bundle, Extension, IdRange};
+use berth_snapshot::Rootfs;
 use oci_spec::runtime::{Process, Spec};
 use serde_json::{Value, json};
 
@@ -81,8 +82,8 @@ pub fn run_dir(bundle: &Path) -> PathBuf {
 pub fn bundle(dir: &Path, plan: &Plan, machine: Machine, shares: &[Share], tsc_khz: u64) -> Result<Bundle> {
     let root = dir.join("jail");
     let run = run_dir(dir);
-    for directory in [&root, &run] {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(Error::file("make", directory))?;
+    for (directory, mode) in [(&root, 0o755), (&run, 0o700)] {
+        fs::DirBuilder::new().recursive(true).mode(mode).create(directory).map_err(Error::file("make", directory))?;
     }
     let mut arguments = vec![plan.program.display().to_string()];
     arguments.extend(crate::qemu::arguments(plan, machine, !shares.is_empty(), tsc_khz));
@@ -109,9 +110,27 @@ pub fn bundle(dir: &Path, plan: &Plan, machine: Machine, shares: &[Share], tsc_k
             json!({"destination": format!("{SHARE}/{index}"), "type": "bind", "source": source, "options": options}),
         );
     }
+    for mount in &mounts {
+        make_point(&root, mount)?;
+    }
     let spec = specification(plan, &root, process(&arguments, &[]), &mounts)?;
     let id_range = Some(IdRange { host_base: plan.ids.0, len: plan.ids.1 });
-    Ok(Bundle { dir: dir.to_owned(), spec, extension: Extension { id_range, ..Extension::default() } })
+    // Given as layers, so that the runtime shows root and binds through the jail's id map.
+    let rootfs = Some(Rootfs { lower: Vec::new(), upper: root.clone(), work: root, read_only: false, volatile: false });
+    let extension = Extension { rootfs, id_range, ..Extension::default() };
+    Ok(Bundle { dir: dir.to_owned(), spec, extension })
+}
+
+/// Makes the place of a mount, of the kind that is mounted: the jail's own root makes nothing in it.
+fn make_point(root: &Path, mount: &Value) -> Result<()> {
+    let text = |key: &str| mount[key].as_str().unwrap_or_default();
+    let place = root.join(text("destination").trim_start_matches('/'));
+    let parent = place.parent().unwrap_or(root);
+    fs::create_dir_all(parent).map_err(Error::file("make", parent))?;
+    if text("type") == "bind" && !Path::new(text("source")).is_dir() {
+        return fs::write(&place, "").map_err(Error::file("make", &place));
+    }
+    fs::create_dir_all(&place).map_err(Error::file("make", &place))
 }
 
 /// The program that serves directories, as a process of the jail.

@@ -1,5 +1,6 @@
 //! Virtual machines as isolation: kernel, guest agent, and the two monitors behind one trait.
 
+pub mod doctor;
 mod error;
 pub mod frame;
 pub mod guest;

@@ -42,6 +42,8 @@ pub async fn create(State(engine): State<Arc<Engine>>, query: Query, request: Re
 
 /// Some clients write a command as one string where the API has a list (Docker takes both).
 fn decode(bytes: &[u8]) -> Result<ContainerCreateBody, Error> {
+    let machine = as_machine(bytes);
+    let bytes = machine.as_deref().unwrap_or(bytes);
     let strict = body::decode(bytes);
     if strict.is_ok() {
         return strict;
@@ -59,6 +61,21 @@ fn decode(bytes: &[u8]) -> Result<ContainerCreateBody, Error> {
     }
     let bytes = serde_json::to_vec(&object)?;
     body::decode(&bytes)
+}
+
+/// `"Isolation": "vm"`, which Docker's model does not know, is another word for the runtime of machines.
+fn as_machine(bytes: &[u8]) -> Option<Vec<u8>> {
+    if !bytes.windows(9).any(|part| part == b"Isolation") {
+        return None;
+    }
+    let mut body: Value = serde_json::from_slice(bytes).ok()?;
+    let host = body.get_mut("HostConfig")?.as_object_mut()?;
+    if host.get("Isolation")?.as_str()? != "vm" {
+        return None;
+    }
+    host.remove("Isolation");
+    host.insert("Runtime".to_owned(), Value::from(berth_container::machine::RUNTIME));
+    serde_json::to_vec(&body).ok()
 }
 
 /// The portable part of a create body.
@@ -94,6 +111,14 @@ fn config(body: ContainerCreateBody) -> ContainerConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn isolation_vm_is_a_runtime() {
+        let body = decode(br#"{"Image":"x","Cmd":"true","HostConfig":{"Isolation":"vm","Memory":5}}"#).unwrap();
+        let host = body.host_config.unwrap();
+        assert_eq!((host.runtime.as_deref(), host.memory), (Some("io.berth.vm"), Some(5)));
+        assert!(decode(br#"{"HostConfig":{"Isolation":"process"}}"#).unwrap().host_config.unwrap().runtime.is_none());
+    }
 
     #[test]
     fn a_command_may_be_one_string() {
