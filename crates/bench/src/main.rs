@@ -6,6 +6,7 @@
 mod floor;
 mod measure;
 mod memory;
+mod pull;
 mod report;
 mod subject;
 
@@ -33,6 +34,9 @@ struct Arguments {
     /// Containers stored for the lists and the start-up.
     #[arg(long, default_value_t = 1000)]
     stored: usize,
+    /// Measure pulls and nothing else.
+    #[arg(long)]
+    only_pulls: bool,
     /// Leave dockerd out.
     #[arg(long)]
     alone: bool,
@@ -42,9 +46,15 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let mut report = Report::new(&arguments.binary)?;
     let subjects = Subjects::start(&arguments.binary, arguments.alone)?;
+    if arguments.only_pulls {
+        pull::images(&subjects, &mut report)?;
+        print!("{}", report.finish());
+        return Ok(());
+    }
     measure::single_commands(&subjects, arguments.rounds, &mut report)?;
     measure::many_at_once(&subjects, &mut report)?;
     memory::daemon_and_container(&subjects, &mut report)?;
+    pull::images(&subjects, &mut report)?;
     measure::lists_and_start_up(subjects, arguments.stored, &mut report)?;
     let text = report.finish();
     print!("{text}");

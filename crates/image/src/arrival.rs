@@ -9,7 +9,7 @@ use berth_remote::{Client, Lease, Repository};
 use berth_spec::{image::Descriptor, progress::Progress};
 use tokio::runtime::Handle;
 
-use crate::{Result, stream::ProgressSender};
+use crate::Result;
 
 /// A blob on its way here.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub struct Arrival {
     lease: Mutex<Arc<Lease>>,
     is_cancelled: AtomicBool,
     runtime: Handle,
+    told: Mutex<Told>,
 }
 
 impl Arrival {
@@ -40,6 +41,7 @@ impl Arrival {
             lease: Mutex::new(Arc::new(lease)),
             is_cancelled: AtomicBool::new(false),
             runtime: Handle::current(),
+            told: Mutex::new(Told::Bytes(0)),
         })
     }
 
@@ -66,32 +68,33 @@ impl Arrival {
         self.lease().cancel();
     }
 
-    /// Tells how far it is, when that is worth a line: `told` is what was told before.
-    pub fn tell(&self, told: &mut Told, progress: &ProgressSender) {
+    /// The lines that tell how far it is, when that has changed since they were asked for last.
+    pub fn news(&self) -> Vec<Progress> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if *told == Told::All {
-            return;
+            return Vec::new();
         }
         let (lease, total) = (self.lease(), self.blob.size);
-        let shown = berth_kit::id::short(self.blob.digest.hex());
-        // A slow client misses a line.
+        let line = |status: &str, current, total| {
+            Progress::step(berth_kit::id::short(self.blob.digest.hex()), status, current, total)
+        };
         if lease.is_complete() {
             *told = Told::All;
-            for status in ["Verifying Checksum", "Download complete"] {
-                let _ = progress.try_send(Progress::step(shown, status, 0, 0));
-            }
-            return;
+            let last = line("Downloading", total, total);
+            return vec![last, line("Verifying Checksum", 0, 0), line("Download complete", 0, 0)];
         }
         let done = lease.done();
-        if *told != Told::Bytes(done) && done > 0 {
-            *told = Told::Bytes(done);
-            let _ = progress.try_send(Progress::step(shown, "Downloading", done, total));
+        if *told == Told::Bytes(done) {
+            return Vec::new();
         }
+        *told = Told::Bytes(done);
+        vec![line("Downloading", done, total)]
     }
 }
 
 /// What has been told of an arrival.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
     Bytes(u64),
     All,
 }

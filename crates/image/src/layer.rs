@@ -238,7 +238,7 @@ fn unpack_from(
     reader: impl Read + Send,
     progress: Option<&ProgressSender>,
 ) -> Result<(Unpacked, Digest)> {
-    let draft = shared.snapshots.draft_layer(plan.chain_id.as_str(), plan.parent.as_ref().map(Digest::as_str))?;
+    let mut draft = shared.snapshots.draft_layer(plan.chain_id.as_str(), plan.parent.as_ref().map(Digest::as_str))?;
     let dir: OwnedFd = std::fs::File::open(&draft.dir)
         .map_err(|source| Error::File { act: "open", path: draft.dir.display().to_string(), source })?
         .into();
@@ -251,6 +251,8 @@ fn unpack_from(
     if read.archive != plan.diff_id {
         return Err(Error::WrongLayer { expected: plan.diff_id.to_string(), found: read.archive.to_string() });
     }
+    // All of an image reach the disk with one sync.
+    draft.seal(bytes)?;
     Ok((Unpacked { draft, archive_bytes: read.archive_bytes, bytes }, read.blob))
 }
 
@@ -269,9 +271,11 @@ impl<R: Read> Read for Meter<'_, R> {
         self.current += length as u64;
         let total = self.plan.stored.blob_bytes;
         // The lines of a download come first.
-        let is_quiet = self.plan.arrival.as_ref().is_some_and(|arrival| !arrival.lease().is_complete());
-        if is_quiet {
-            return Ok(length);
+        if let Some(arrival) = &self.plan.arrival {
+            if !arrival.lease().is_complete() {
+                return Ok(length);
+            }
+            arrival.news().into_iter().for_each(|line| tell(self.progress, line));
         }
         if self.current >= self.told + PROGRESS_STEP_BYTES || (length > 0 && self.current == total) {
             self.told = self.current;

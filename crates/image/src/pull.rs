@@ -18,7 +18,7 @@ use berth_spec::{
 
 use crate::{
     Error, Images, Result,
-    arrival::{Arrival, Guard, Told},
+    arrival::{Arrival, Guard},
     collect::Build,
     images::Shared,
     known::KnownManifest,
@@ -170,11 +170,11 @@ impl Images {
 /// Tells how far the downloads are, for as long as it is asked.
 async fn watch(arrivals: &[Arc<Arrival>], progress: Option<&ProgressSender>) {
     let Some(progress) = progress else { return std::future::pending().await };
-    let mut told = vec![Told::Bytes(0); arrivals.len()];
     loop {
         tokio::time::sleep(PROGRESS_EVERY).await;
-        for (arrival, told) in arrivals.iter().zip(&mut told) {
-            arrival.tell(told, progress);
+        for line in arrivals.iter().flat_map(|arrival| arrival.news()) {
+            // A slow client misses a line.
+            let _ = progress.try_send(line);
         }
     }
 }

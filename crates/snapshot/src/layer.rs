@@ -4,15 +4,15 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::skeleton;
+use crate::{limit, skeleton};
 
 /// A committed layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,45 @@ pub struct LayerDraft {
     pub(crate) parent: Option<String>,
     /// The directory of the draft, which holds `dir`.
     pub(crate) home: PathBuf,
+    /// Its turn in the book of syncs, once it is sealed.
+    sealed: Option<u64>,
+    syncs: Arc<Syncs>,
+}
+
+/// Which drafts have reached the disk: one sync serves all that were sealed before it.
+#[derive(Debug, Default)]
+struct Syncs {
+    sealed: AtomicU64,
+    synced: AtomicU64,
+}
+
+impl LayerDraft {
+    /// Says that all is unpacked: `bytes` is the size of its files. Where several drafts are sealed before the first is
+    /// committed, they reach the disk together.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the layer's record cannot be written.
+    pub fn seal(&mut self, bytes: u64) -> Result<()> {
+        let layer = Layer { chain_id: self.chain_id.clone(), parent: self.parent.clone(), bytes };
+        let record = self.home.join("layer.json");
+        let text =
+            serde_json::to_vec(&layer).map_err(|source| Error::DamagedRecord { path: record.clone(), source })?;
+        fs::write(&record, text).map_err(Error::io("write", &record))?;
+        self.sealed = Some(self.syncs.sealed.fetch_add(1, Ordering::SeqCst) + 1);
+        Ok(())
+    }
+
+    /// Brings it to the disk, unless a sync since it was sealed has done so.
+    fn sync(&self) -> Result<()> {
+        let all = self.syncs.sealed.load(Ordering::SeqCst);
+        if self.sealed.is_some_and(|turn| turn <= self.syncs.synced.load(Ordering::SeqCst)) {
+            return Ok(());
+        }
+        let home = fs::File::open(&self.home).map_err(Error::io("open", &self.home))?;
+        rustix::fs::syncfs(&home).map_err(Error::io("sync", &self.home))?;
+        self.syncs.synced.fetch_max(all, Ordering::SeqCst);
+        Ok(())
+    }
 }
 
 impl Drop for LayerDraft {
@@ -49,6 +88,7 @@ pub(crate) struct Shelf {
     root: PathBuf,
     /// Layers read so far; filled on demand so that opening a store costs the same with one layer or thousands.
     known: Mutex<HashMap<String, Layer>>,
+    syncs: Arc<Syncs>,
 }
 
 impl Shelf {
@@ -63,7 +103,7 @@ impl Shelf {
             sweep(&root.join(part))?;
         }
         skeleton::ensure(&root.join("skeleton"))?;
-        Ok(Self { root, known: Mutex::default() })
+        Ok(Self { root, known: Mutex::default(), syncs: Arc::default() })
     }
 
     /// The lowest layer of every root file system.
@@ -78,21 +118,27 @@ impl Shelf {
         make_private_dir(&home)?;
         let dir = home.join("fs");
         make_root_dir(&dir, 0o755)?;
-        Ok(LayerDraft { dir, chain_id: chain_id.to_owned(), parent: parent.map(str::to_owned), home })
+        let syncs = Arc::clone(&self.syncs);
+        Ok(LayerDraft {
+            dir,
+            chain_id: chain_id.to_owned(),
+            parent: parent.map(str::to_owned),
+            home,
+            sealed: None,
+            syncs,
+        })
     }
 
     /// Record first, then everything to disk, then the one rename that makes it a layer.
-    pub(crate) fn commit(&self, draft: LayerDraft, bytes: u64) -> Result<()> {
+    pub(crate) fn commit(&self, mut draft: LayerDraft, bytes: u64) -> Result<()> {
         if let Some(parent) = &draft.parent {
             self.layer(parent)?;
         }
         let layer = Layer { chain_id: draft.chain_id.clone(), parent: draft.parent.clone(), bytes };
-        let record = draft.home.join("layer.json");
-        let text =
-            serde_json::to_vec(&layer).map_err(|source| Error::DamagedRecord { path: record.clone(), source })?;
-        let mut file = fs::File::create(&record).map_err(Error::io("create", &record))?;
-        file.write_all(&text).map_err(Error::io("write", &record))?;
-        rustix::fs::syncfs(&file).map_err(Error::io("sync", &record))?;
+        if draft.sealed.is_none() {
+            draft.seal(bytes)?;
+        }
+        draft.sync()?;
         let home = self.layer_home(&layer.chain_id)?;
         match fs::rename(&draft.home, &home) {
             Ok(()) => {}
@@ -143,6 +189,12 @@ impl Shelf {
     }
 
     pub(crate) fn remove_layer(&self, chain_id: &str) -> Result<()> {
+        let home = self.free_layer(chain_id)?;
+        self.discard(&home)
+    }
+
+    /// The directory of a layer that nothing stands on, which the store forgets.
+    pub(crate) fn free_layer(&self, chain_id: &str) -> Result<PathBuf> {
         self.layer(chain_id)?;
         let in_use = |user: String| Error::LayerInUse { chain_id: chain_id.to_owned(), user };
         for layer in self.layers()? {
@@ -156,7 +208,7 @@ impl Shelf {
             }
         }
         self.lock().remove(chain_id);
-        self.discard(&self.layer_home(chain_id)?)
+        self.layer_home(chain_id)
     }
 
     /// Makes the directory of a snapshot with its link to the top layer; the caller fills it.
@@ -180,10 +232,25 @@ impl Shelf {
         Ok(home)
     }
 
+    /// Makes a snapshot with an empty upper directory, whose mode is that of the merged root.
+    pub(crate) fn create_written(&self, key: &str, top: Option<&str>, mode: u32) -> Result<()> {
+        let home = self.create(key, top)?;
+        make_root_dir(&home.join("work"), 0o700)?;
+        make_root_dir(&home.join("upper"), mode)
+    }
+
+    /// How to mount a snapshot over these layers, top first.
+    pub(crate) fn rootfs_over(&self, key: &str, mut lower: Vec<PathBuf>) -> Result<crate::Rootfs> {
+        let written = limit::written(&self.snapshot(key)?)?;
+        lower.push(self.skeleton());
+        let (upper, work) = (written.join("upper"), written.join("work"));
+        Ok(crate::Rootfs { lower, upper, work, read_only: false, volatile: false })
+    }
+
     /// The directory of a snapshot that exists.
     pub(crate) fn snapshot(&self, key: &str) -> Result<PathBuf> {
         let home = self.snapshot_home(key)?;
-        if home.join("upper").is_dir() { Ok(home) } else { Err(Error::SnapshotMissing { key: key.to_owned() }) }
+        if home.join("upper").is_dir() || limit::is_limited(&home) { Ok(home) } else { Err(Error::SnapshotMissing { key: key.to_owned() }) }
     }
 
     /// Chain id of the layer a snapshot stands on.
@@ -204,6 +271,7 @@ impl Shelf {
         if !home.is_dir() {
             return Err(Error::SnapshotMissing { key: key.to_owned() });
         }
+        limit::release(&home)?;
         self.discard(&home)
     }
 
@@ -212,13 +280,13 @@ impl Shelf {
     }
 
     /// Moves a directory out of sight in one step, then removes it. What a crash leaves is swept at the next start.
-    fn discard(&self, path: &Path) -> Result<()> {
+    pub(crate) fn discard(&self, path: &Path) -> Result<()> {
         let trash = self.root.join("trash").join(berth_kit::id::generate());
         fs::rename(path, &trash).map_err(Error::io("remove", path))?;
         fs::remove_dir_all(&trash).map_err(Error::io("remove", &trash))
     }
 
-    fn layer_home(&self, chain_id: &str) -> Result<PathBuf> {
+    pub(crate) fn layer_home(&self, chain_id: &str) -> Result<PathBuf> {
         Ok(self.root.join("layers").join(hex_of(chain_id)?))
     }
 
