@@ -27,6 +27,8 @@ pub struct Solve {
     pub entitlements: Vec<String>,
     /// The client's side.
     pub session: Option<Arc<Session>>,
+    /// The client's policy: [`Session::allows`] is asked before a source is used.
+    pub policy: Option<Arc<Session>>,
     /// Other sessions, by id: contexts may have their own.
     pub sessions: Arc<Sessions>,
     /// Where folders of clients are kept.

@@ -10,12 +10,14 @@
 //! same time.
 
 mod auth;
+mod policy;
 mod receive;
 mod secret;
 mod send;
 mod ssh;
 mod sync;
 mod tree;
+mod upload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +34,7 @@ pub use receive::Received;
 pub use send::FileSink;
 pub use ssh::Agent;
 pub use sync::{Contexts, Synced, Wanted};
+pub use upload::Upload;
 
 /// How long a build waits for the session it names.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -12,7 +12,7 @@ mod run;
 mod statement;
 
 use crate::diagnostic::Diagnostic;
-use crate::instruction::{Command, Dockerfile, Instruction, Stage};
+use crate::instruction::{Command, Dockerfile, Instruction, Source, Stage};
 use crate::limit;
 use crate::line::{Logical, Reader};
 use crate::span::{Position, Span};
@@ -211,10 +211,12 @@ fn onbuild(statement: &Statement<'_>, reader: &mut Reader<'_>) -> Result<Command
 }
 
 fn heredocs(command: &Command) -> Vec<&crate::heredoc::Heredoc> {
-    let written = |source| match source {
-        &crate::instruction::Source::Heredoc(ref heredoc) => Some(heredoc),
-        _ => None,
-    };
+    fn written(source: &Source) -> Option<&crate::heredoc::Heredoc> {
+        match source {
+            Source::Heredoc(heredoc) => Some(heredoc),
+            Source::Path(_) => None,
+        }
+    }
     match command {
         Command::Run(run) => run.heredocs.iter().collect(),
         Command::Copy(copy) => copy.sources.iter().filter_map(written).collect(),

@@ -50,6 +50,7 @@ const LLB_CAPS: &[&str] = &[
     "exec.mount.ssh",
     "exporter.image.attestations",
     "exporter.multiple",
+    "source.policy.session",
     "platform",
     "constraints",
 ];

@@ -66,7 +66,6 @@ fn check(request: &SolveRequest) -> Result<(), Status> {
     let absent = [
         ("frontend inputs", !request.frontend_inputs.is_empty()),
         ("a source policy", request.source_policy.as_ref().is_some_and(|policy| !policy.is_empty())),
-        ("a source policy session", !request.source_policy_session.is_empty()),
         ("a session exporter", request.enable_session_exporter),
         ("a proxy network", request.proxy_network),
     ];
@@ -201,7 +200,12 @@ async fn build(
         "" => None,
         id => Some(door.sessions.get(id).await?),
     };
+    let policy = match request.source_policy_session.as_str() {
+        "" => None,
+        id => Some(door.sessions.get(id).await?),
+    };
     let solve = Solve {
+        policy,
         reference: request.reference.clone(),
         options,
         exports: exports(&exporters(request))?,

@@ -66,7 +66,8 @@ pub(super) fn matches(record: &UsageRecord, filters: &[String]) -> bool {
             _ => field(part) == "true",
         }
     };
-    filters.is_empty() || filters.iter().any(|filter| filter.split(',').all(part))
+    let meant = |filter: &String| filter.split(',').filter(|one| !one.is_empty()).all(part);
+    filters.is_empty() || filters.iter().any(meant)
 }
 
 #[cfg(test)]
@@ -77,7 +78,7 @@ mod tests {
     fn filters_mean_records() {
         let record = UsageRecord { id: "a".into(), record_type: "regular".into(), shared: true, ..Default::default() };
         let meant = |filters: &[&str]| matches(&record, &filters.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>());
-        assert!(meant(&[]));
+        assert!(meant(&[]) && meant(&[""]));
         assert!(meant(&["id==a"]) && meant(&["type==regular,shared"]) && meant(&["id==b", "id~=a"]));
         assert!(!meant(&["id==b"]) && !meant(&["shared,inuse"]) && !meant(&["id!=a"]));
     }

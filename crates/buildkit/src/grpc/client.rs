@@ -90,7 +90,7 @@ impl Channel {
         let mut outgoing = Outgoing::new(stream);
         if let Some(only) = only {
             outgoing.send(only).await?;
-            outgoing.finish()?;
+            outgoing.finish();
         }
         Ok(Duplex { sender: Sender(outgoing), receiver: Receiver(Incoming::later(response)) })
     }
@@ -106,11 +106,8 @@ impl Sender {
     }
 
     /// No more messages.
-    ///
-    /// # Errors
-    /// As [`Sender::send`].
-    pub fn finish(&mut self) -> Result<(), Status> {
-        self.0.finish()
+    pub fn finish(&mut self) {
+        self.0.finish();
     }
 }
 

@@ -131,9 +131,11 @@ impl Outgoing {
         Ok(())
     }
 
-    /// No more messages from a client.
-    pub(super) fn finish(&mut self) -> Result<(), Status> {
-        Ok(self.stream.send_data(Bytes::new(), true)?)
+    /// No more messages from a client. One that the other side has ended already needs no end.
+    pub(super) fn finish(&mut self) {
+        if let Err(error) = self.stream.send_data(Bytes::new(), true) {
+            tracing::trace!(%error, "a call had ended");
+        }
     }
 
     /// The end of an answer.

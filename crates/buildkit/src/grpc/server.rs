@@ -1,6 +1,7 @@
 //! Calls from the other side.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -11,6 +12,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::frame::{Incoming, Outgoing};
 use super::{CALLS, CONNECTION_WINDOW, HEADER_BYTES, STREAM_WINDOW, Status};
+
+/// How long the rest of a request is read for.
+const DRAIN: Duration = Duration::from_millis(500);
 
 /// What answers calls.
 pub trait Service: Send + Sync + 'static {
@@ -99,6 +103,9 @@ impl Call {
 
     /// Ends the answer: with its one message, or with what failed.
     pub async fn reply<M: Message>(mut self, outcome: Result<M, Status>) {
+        // A request that was not read to its end would be reset, perhaps before its answer arrives.
+        let rest = async { while let Ok(Some(crate::proto::Empty {})) = self.incoming.next().await {} };
+        let _ = tokio::time::timeout(DRAIN, rest).await;
         let ended = match outcome {
             Ok(message) => match self.send(&message).await {
                 Ok(()) => self.end(Ok(())),

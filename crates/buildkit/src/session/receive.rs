@@ -82,15 +82,17 @@ pub(super) async fn receive(call: Duplex, root: OwnedFd) -> Result<Received, Sta
             };
             sender.send(&Packet { kind: kind as i32, id, ..Packet::default() }).await?;
         }
-        sender.finish()
+        sender.finish();
+        Ok(())
     };
-    let moved: Result<((), ()), Status> = async { tokio::try_join!(inward, outward) }.await;
+    // Both end: what the client failed with arrives on the way in, when the way out is closed already.
+    let (inward, outward): (Result<(), Status>, Result<(), Status>) = tokio::join!(inward, outward);
     let done = worker.await.map_err(Status::gone)?;
-    match (done, moved) {
-        (Ok(received), Ok(_)) => Ok(received),
-        (Err(error), Ok(_)) => Err(Status::gone(error)),
-        // What the connection says matters more than that the worker waited in vain.
+    match (done, inward) {
+        (Ok(received), Ok(())) => Ok(received),
+        // What the client says matters more than that the worker waited in vain.
         (_, Err(status)) => Err(status),
+        (Err(error), Ok(())) => Err(outward.err().unwrap_or_else(|| Status::gone(error))),
     }
 }
 
@@ -258,7 +260,7 @@ impl Worker {
         let file = rustix::fs::openat(self.parent(&stat.path)?, name(&stat.path), flags, Mode::RUSR | Mode::WUSR)?;
         self.anew.insert(stat.path.clone());
         if stat.size == 0 {
-            return settle(&File::from(file), &stat);
+            return settle(file, &stat);
         }
         self.awaited.insert(id, stat);
         let _ = self.commands.send(Command::Request(id));

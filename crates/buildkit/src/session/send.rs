@@ -61,7 +61,7 @@ impl Session {
                 }
                 Ok(PacketKind::Finish) => {
                     sender.send(&Packet { kind: PacketKind::Finish as i32, ..Packet::default() }).await?;
-                    sender.finish()?;
+                    sender.finish();
                 }
                 Ok(PacketKind::Error) => return Err(Status::gone(String::from_utf8_lossy(&packet.data))),
                 _ => return Err(Status::invalid("the client sent a packet that has no place here")),
@@ -119,7 +119,7 @@ impl FileSink {
     /// # Errors
     /// [`Status`] when the client could not keep it.
     pub async fn finish(mut self) -> Result<(), Status> {
-        self.0.sender.finish()?;
+        self.0.sender.finish();
         while self.0.receiver.next::<BytesMessage>().await?.is_some() {}
         Ok(())
     }

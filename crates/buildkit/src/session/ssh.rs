@@ -55,7 +55,8 @@ impl Agent {
             loop {
                 let read = reader.read(&mut buffer).await.map_err(Status::gone)?;
                 if read == 0 {
-                    return sender.finish();
+                    sender.finish();
+                    return Ok(());
                 }
                 sender.send(&BytesMessage { data: buffer[..read].to_vec() }).await?;
             }
