@@ -58,6 +58,11 @@ impl Snapshotter for Copy {
         fs::rename(&draft, home.join("upper")).map_err(Error::io("finish", &draft))
     }
 
+    fn limit(&self, key: &str, _bytes: u64) -> Result<()> {
+        self.shelf.snapshot(key)?;
+        Err(Error::LimitRefused { driver: "copy" })
+    }
+
     fn rootfs(&self, key: &str) -> Result<Rootfs> {
         let home = self.shelf.snapshot(key)?;
         let (upper, work) = (home.join("upper"), home.join("work"));

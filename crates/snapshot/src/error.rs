@@ -43,6 +43,20 @@ pub enum Error {
         path.display()
     )]
     IdMapRefused { path: PathBuf },
+    /// A container's layer is a part of a whole copy, which has no size of its own.
+    #[error("the storage driver {driver} cannot limit the size of a container's layer; use overlay2 or erofs")]
+    LimitRefused { driver: &'static str },
+    /// Less than a file system needs for itself.
+    #[error("a container's layer cannot be limited to {bytes} bytes: the least is {least}")]
+    LimitTooSmall { bytes: u64, least: u64 },
+    /// An image of a layer cannot be written.
+    #[error("cannot write the image of layer {chain_id}")]
+    Image { chain_id: String, source: berth_erofs::Error },
+    /// An image is no longer the one that was sealed.
+    #[error(
+        "the image of layer {chain_id} is not the one that was written: its digest is {found} instead of {expected}"
+    )]
+    Unsealed { chain_id: String, found: String, expected: String },
     /// The kernel refused to make a mount.
     #[error("cannot mount {what} for {}{}", path.display(), detail(messages))]
     Mount { what: &'static str, path: PathBuf, messages: String, source: std::io::Error },
@@ -70,8 +84,10 @@ impl Kinded for Error {
             Error::InvalidChainId { .. } | Error::InvalidKey { .. } => Kind::Invalid,
             Error::LayerMissing { .. } | Error::SnapshotMissing { .. } => Kind::NotFound,
             Error::LayerInUse { .. } | Error::SnapshotExists { .. } => Kind::Conflict,
+            Error::LimitRefused { .. } | Error::LimitTooSmall { .. } => Kind::Invalid,
+            Error::Image { source, .. } => source.kind(),
             Error::IdMapRefused { .. } => Kind::Unavailable,
-            Error::DamagedRecord { .. } | Error::LayerDamaged { .. } => Kind::Internal,
+            Error::DamagedRecord { .. } | Error::LayerDamaged { .. } | Error::Unsealed { .. } => Kind::Internal,
             Error::Mount { source, .. } | Error::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::Unavailable,
                 _ => Kind::Internal,

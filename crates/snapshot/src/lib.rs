@@ -1,13 +1,17 @@
 //! Layers and root file systems: what an image is made of on disk, and what a container writes to.
 //!
-//! [`Snapshotter`] is the seam; [`overlay::Overlay`] is the one that containers use, [`copy::Copy`] the trivial one for
-//! file systems on which overlay does not work. Both keep the same tree on disk:
+//! [`Snapshotter`] is the seam; [`overlay::Overlay`] is the one that containers use, [`erofs::Erofs`] the one whose
+//! layers are read-only images, [`copy::Copy`] the trivial one for file systems on which overlay does not work. All
+//! keep the same tree on disk:
 //!
 //! ```text
 //! <root>/layers/<hex of chain id>/layer.json   {chain_id, parent, bytes}; written before the layer appears
 //! <root>/layers/<hex of chain id>/fs/          the layer: its own files, whiteouts as overlay wants them
+//! <root>/layers/<hex of chain id>/image        erofs: the layer as an image, mounted on fs/ while it is needed
 //! <root>/containers/<key>/upper/               what the container wrote (copy: its whole tree)
 //! <root>/containers/<key>/work/                overlay's own
+//! <root>/containers/<key>/disk                 a limited snapshot: a file system in a file, mounted on volume/, which
+//! <root>/containers/<key>/volume/              then holds upper/ and work/
 //! <root>/containers/<key>/top                  a link to the top layer; absent when there is none
 //! <root>/drafts/<random>/                      layers being unpacked; swept when the store opens
 //! <root>/trash/<random>/                       things being removed; swept when the store opens
@@ -21,8 +25,10 @@
 mod attached;
 pub mod contract;
 pub mod copy;
+pub mod erofs;
 mod error;
 mod layer;
+mod limit;
 pub mod overlay;
 mod rootfs;
 mod skeleton;
@@ -31,5 +37,6 @@ mod tree;
 
 pub use error::{Error, Result};
 pub use layer::{Layer, LayerDraft};
+pub use limit::LIMIT_BYTES_MIN;
 pub use rootfs::{Rootfs, Scaffold};
 pub use snapshotter::Snapshotter;

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::layer::{Layer, LayerDraft, Shelf, make_root_dir};
-use crate::{Rootfs, Snapshotter, tree};
+use crate::layer::{Layer, LayerDraft, Shelf};
+use crate::{Rootfs, Snapshotter, limit, tree};
 
 /// The snapshotter that containers use.
 #[derive(Debug)]
@@ -48,23 +48,23 @@ impl Snapshotter for Overlay {
             Some(top) => mode_of(&self.shelf.chain(top)?[0])?,
             None => 0o755,
         };
-        let home = self.shelf.create(key, top)?;
-        make_root_dir(&home.join("work"), 0o700)?;
-        make_root_dir(&home.join("upper"), mode)
+        self.shelf.create_written(key, top, mode)
+    }
+
+    fn limit(&self, key: &str, bytes: u64) -> Result<()> {
+        limit::apply(&self.shelf.snapshot(key)?, bytes)
     }
 
     fn rootfs(&self, key: &str) -> Result<Rootfs> {
-        let home = self.shelf.snapshot(key)?;
-        let mut lower = match self.shelf.top(key)? {
+        let lower = match self.shelf.top(key)? {
             Some(top) => self.shelf.chain(&top)?,
             None => Vec::new(),
         };
-        lower.push(self.shelf.skeleton());
-        Ok(Rootfs { lower, upper: home.join("upper"), work: home.join("work"), read_only: false, volatile: false })
+        self.shelf.rootfs_over(key, lower)
     }
 
     fn usage(&self, key: &str) -> Result<u64> {
-        tree::bytes(&self.shelf.snapshot(key)?.join("upper"))
+        tree::bytes(&limit::written(&self.shelf.snapshot(key)?)?.join("upper"))
     }
 
     fn remove(&self, key: &str) -> Result<()> {
@@ -77,7 +77,7 @@ impl Snapshotter for Overlay {
 }
 
 /// Permission bits of a layer's root directory.
-fn mode_of(path: &Path) -> Result<u32> {
+pub(crate) fn mode_of(path: &Path) -> Result<u32> {
     let attributes = fs::metadata(path).map_err(Error::io("read", path))?;
     Ok(attributes.permissions().mode() & 0o7777)
 }

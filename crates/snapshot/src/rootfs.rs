@@ -113,7 +113,9 @@ impl Rootfs {
     ) -> Result<Vec<OwnedFd>> {
         let mut parts = Vec::with_capacity(directories.len());
         for path in directories.iter().take(self.lower.len().max(1)) {
-            parts.push(id_mapped(path, namespace)?);
+            let clone = id_mapped(path, namespace)?;
+            parts.push(open_below(clone.as_fd(), Path::new("."), path)?);
+            clones.push(clone);
         }
         if directories.len() > parts.len() {
             let common = common_directory(&[&self.upper, &self.work]);

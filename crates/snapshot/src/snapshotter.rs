@@ -56,6 +56,10 @@ pub trait Snapshotter: Send + Sync {
     /// Makes a snapshot on top of a layer, or of nothing.
     fn create(&self, key: &str, top: Option<&str>) -> Result<()>;
 
+    /// Lets a snapshot that nobody has written to take no more than so many bytes on disk; whoever writes more gets
+    /// `ENOSPC`. `LimitRefused` where it cannot be done, `LimitTooSmall` below [`crate::LIMIT_BYTES_MIN`].
+    fn limit(&self, key: &str, bytes: u64) -> Result<()>;
+
     /// How to mount a snapshot.
     fn rootfs(&self, key: &str) -> Result<Rootfs>;
 

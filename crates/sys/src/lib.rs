@@ -16,6 +16,7 @@ pub mod interface;
 pub mod keyring;
 #[cfg(target_arch = "x86_64")]
 pub mod kvm;
+pub mod loopback;
 pub mod message;
 pub mod mount;
 pub mod namespace;
@@ -29,6 +30,7 @@ pub mod schedule;
 pub mod seccomp;
 #[cfg(target_arch = "x86_64")]
 pub mod tsc;
+pub mod verity;
 
 pub use rustix::io::Errno;
 
