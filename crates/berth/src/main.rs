@@ -6,6 +6,7 @@
 //! | `daemon` | answers the Engine API |
 //! | `runtime` | the OCI runtime's command line; also when the program is called `berth-runtime` |
 //! | `guest` | process 1 of a virtual machine |
+//! | `registry` | the registry server and its commands |
 //! | `hello` | what the embedded image `berth/hello` runs |
 //! | anything else | the client |
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Some("daemon") => daemon::main(arguments.collect()),
         Some("runtime") => berth_oci::main(arguments.collect()),
         Some("guest") => berth_vm::guest::main(),
+        Some("registry") => berth_registry::command::main(arguments.collect()),
         Some("hello") => hello::main(),
         _ => berth_cli::main(std::env::args_os().skip(1).collect()),
     }

@@ -48,6 +48,13 @@ static DAEMON: Command =
     })
     .flags_first();
 
+/// Only for help, as with the daemon.
+static REGISTRY: Command =
+    Command::verb("COMMAND", "Serve and look after a registry (see 'berth registry --help')", Arity::AtLeast(0), |_| {
+        Box::pin(async { Err(Failure::new("berth: 'registry' must be the first word: berth registry COMMAND")) })
+    })
+    .flags_first();
+
 static ENTRIES: &[Entry] = &[
     Entry::new("attach", &container::attach::COMMAND),
     Entry::new("commit", &container::commit::COMMAND),
@@ -79,6 +86,7 @@ static ENTRIES: &[Entry] = &[
     Entry::new("ps", &container::ps::COMMAND),
     Entry::new("pull", &image::pull::COMMAND),
     Entry::new("push", &image::push::COMMAND),
+    Entry::new("registry", &REGISTRY),
     Entry::new("rename", &container::rename::COMMAND),
     Entry::new("restart", &container::restart::COMMAND),
     Entry::new("rm", &container::rm::COMMAND),

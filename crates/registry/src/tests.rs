@@ -1,0 +1,3 @@
+//! Whole requests over real sockets.
+
+pub mod crash;
