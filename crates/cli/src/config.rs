@@ -25,12 +25,21 @@ pub struct File {
     /// Default `--format` of images.
     #[serde(rename = "imagesFormat")]
     pub images_format: String,
+    /// Default `--format` of network ls.
+    #[serde(rename = "networksFormat")]
+    pub networks_format: String,
     /// Default `--format` of stats.
     #[serde(rename = "statsFormat")]
     pub stats_format: String,
     /// Headers for every call.
     #[serde(rename = "HttpHeaders")]
     pub headers: BTreeMap<String, String>,
+    /// The helper program that keeps all credentials.
+    #[serde(rename = "credsStore")]
+    pub creds_store: String,
+    /// Helper programs by registry.
+    #[serde(rename = "credHelpers")]
+    pub cred_helpers: BTreeMap<String, String>,
     /// Credentials by registry.
     pub auths: BTreeMap<String, Auth>,
 }

@@ -22,6 +22,8 @@ pub struct NetworkConfig {
     pub bridge_name: String,
     /// Address and subnet of the default bridge (`--bip`).
     pub bip: Option<(Ipv4Addr, Cidr)>,
+    /// Where containers of the default bridge get their addresses (`--fixed-cidr`), when not from all of its subnet.
+    pub fixed_cidr: Option<Cidr>,
     /// Where networks without a subnet of their own get one (`default-address-pools`).
     pub default_pools: Vec<AddressPool>,
     /// Where networks with IPv6 get a subnet (`default-address-pools`); a prefix of the engine's own when empty.
@@ -71,6 +73,7 @@ impl Default for NetworkConfig {
             bridge_name: DEFAULT_BRIDGE.to_owned(),
             bip: None,
             default_pools: sixteens.chain(pool(192, 168, 16, 20)).collect(),
+            fixed_cidr: None,
             default_pools6: Vec::new(),
             ipv6: false,
             bip6: None,

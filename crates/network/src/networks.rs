@@ -185,7 +185,7 @@ impl Shared {
     fn open(config: NetworkConfig, store: Store, bus: Bus) -> Result<Self> {
         let mut warnings = BTreeMap::new();
         let firewall: Box<dyn Firewall> = if config.firewall {
-            match Nftables::open(&config.table_name()) {
+            match Nftables::open(&config.table_name(), config.respect_host_input) {
                 Ok(firewall) => Box::new(firewall),
                 Err(error) => {
                     warnings.insert("firewall", format!("WARNING: published ports do not work: {error}"));
@@ -347,6 +347,15 @@ impl Shared {
         // The configuration rules the default bridge, not what an earlier daemon wrote.
         if let Some((gateway, subnet)) = self.config.bip {
             bridge.subnet = Some(subnet::plain(subnet, gateway));
+        }
+        if let Some(subnet) = &mut bridge.subnet {
+            let inside =
+                |range: &crate::Cidr| subnet.subnet.overlaps(*range) && range.prefix() >= subnet.subnet.prefix();
+            if self.config.fixed_cidr.is_some_and(|range| !inside(&range)) {
+                let why = format!("it is not in the default bridge's subnet {}", subnet.subnet);
+                return Err(Error::Invalid { field: "fixed-cidr", why });
+            }
+            subnet.ip_range = self.config.fixed_cidr;
         }
         bridge.subnet6 = match (self.config.ipv6, self.config.bip6) {
             (false, _) => None,

@@ -46,15 +46,22 @@ async fn watch(mut notices: AsyncFd<Socket>, shared: Weak<Shared>) {
     loop {
         let Ok(mut ready) = notices.readable_mut().await else { return };
         let Some(shared) = shared.upgrade() else { return };
-        let concerned = drain(ready.get_inner_mut(), &shared);
+        let mut heard = drain(ready.get_inner_mut(), &shared);
         ready.clear_ready();
         drop(ready);
-        if !concerned {
+        if heard == Heard::default() {
             continue;
         }
         tokio::time::sleep(GATHER).await;
-        drain(notices.get_mut(), &shared);
-        if shared.lock().installed {
+        let more = drain(notices.get_mut(), &shared);
+        heard = Heard { ours: heard.ours | more.ours, others: heard.others | more.others };
+        if heard.others && !heard.ours && shared.lock().installed {
+            let again = Arc::clone(&shared);
+            if let Err(error) = blocking(move || again.firewall.judge_anew()).await {
+                tracing::warn!(%error, "who was let in by the host's former rules is let in for a minute more");
+            }
+        }
+        if heard.ours && shared.lock().installed {
             tracing::warn!("packet rules were changed by another program; they are installed anew");
             let again = Arc::clone(&shared);
             if let Err(error) = blocking(move || again.install()).await {
@@ -69,17 +76,29 @@ async fn watch(mut notices: AsyncFd<Socket>, shared: Weak<Shared>) {
     }
 }
 
-/// Reads all notices; whether one of them is about the engine's rules. Lost notices count as such.
-fn drain(socket: &mut Socket, shared: &Shared) -> bool {
-    let mut concerned = false;
+/// What notices were about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Heard {
+    /// The engine's rules, changed by somebody else.
+    ours: bool,
+    /// Others' rules that the engine's follow.
+    others: bool,
+}
+
+/// Reads all notices. Lost ones count as changes to the engine's rules.
+fn drain(socket: &mut Socket, shared: &Shared) -> Heard {
+    let mut heard = Heard::default();
     loop {
         match socket.try_receive() {
-            Ok(Some(datagram)) => concerned |= shared.firewall.concerns(datagram),
-            Ok(None) => return concerned,
-            Err(refusal) if refusal.is(rustix::io::Errno::NOBUFS) => concerned = true,
+            Ok(Some(datagram)) => {
+                heard.ours |= shared.firewall.concerns(datagram);
+                heard.others |= shared.firewall.follows(datagram);
+            }
+            Ok(None) => return heard,
+            Err(refusal) if refusal.is(rustix::io::Errno::NOBUFS) => heard.ours = true,
             Err(refusal) => {
                 tracing::error!(%refusal, "notices of packet rules cannot be read");
-                return concerned;
+                return heard;
             }
         }
     }

@@ -134,7 +134,7 @@ fn add_state(info: &mut SystemInfo, engine: &Engine) {
     let names = |list: &[&str]| Some(list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
     info.plugins = Some(PluginsInfo {
         volume: names(&engine.volumes.drivers()),
-        network: names(&["bridge", "host", "null"]),
+        network: names(&["bridge", "cni", "host", "ipvlan", "macvlan", "null"]),
         authorization: None,
         log: Some(engine.facts.log_drivers.clone()),
     });

@@ -342,6 +342,9 @@ pub fn update(flags: &Flags) -> Result<Value, String> {
     if flags.given("restart") {
         host.put("RestartPolicy", restart::parse(flags.text("restart"))?);
     }
+    for (flag, key) in [("publish-add", "PublishAdd"), ("publish-rm", "PublishRemove")] {
+        host.object(key, port::parse(flags.list(flag), std::iter::empty())?.bindings);
+    }
     Ok(host.0.into())
 }
 

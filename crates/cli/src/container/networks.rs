@@ -25,8 +25,18 @@ pub fn read(flags: &Flags) -> Result<Vec<Attachment>, String> {
         }
     }
     let extra = ["ip", "ip6", "network-alias", "link-local-ip"].iter().any(|flag| flags.given(flag));
-    if networks.is_empty() && (extra || !mac.is_empty()) {
+    let rates = [("net-rate-in", "berth.rate-in"), ("net-rate-out", "berth.rate-out")];
+    let limited = rates.iter().any(|(flag, _)| flags.given(flag));
+    if networks.is_empty() && (extra || limited || !mac.is_empty()) {
         networks.push(Attachment { target: "default".into(), ..Attachment::default() });
+    }
+    for (flag, option) in rates.into_iter().filter(|(flag, _)| flags.given(flag)) {
+        if let Some(mode) = networks.iter().find(|network| network.is_mode()) {
+            return Err(format!("conflicting options: --{flag} and the network mode {}", mode.target));
+        }
+        for network in &mut networks {
+            network.driver_options.insert(option.to_owned(), flags.text(flag).into());
+        }
     }
     let Some(first) = networks.first_mut() else { return Ok(networks) };
     let own = !first.is_mode() && !matches!(first.target.as_str(), "default" | "bridge");

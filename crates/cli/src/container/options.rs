@@ -137,6 +137,8 @@ pub static NETWORK: &[Flag] = &[
     Flag::list("link", "Add link to another container").check(label::check_link),
     Flag::list("link-local-ip", "Container IPv4/IPv6 link-local addresses"),
     Flag::text("mac-address", "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
+    Flag::text("net-rate-in", "Most bits per second that come in (10m, 500k, 1.5gbit)").value("rate"),
+    Flag::text("net-rate-out", "Most bits per second that go out").value("rate"),
     Flag::list("network", "Connect a container to a network").value("network").check(network::check),
     Flag::list("network", "").value("network").check(network::check).also("net"),
     Flag::list("network-alias", "Add network-scoped alias for the container"),

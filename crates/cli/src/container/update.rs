@@ -21,6 +21,8 @@ static FLAGS: &[Flag] = &[
     Flag::bytes("memory-reservation", "Memory soft limit"),
     Flag::bytes("memory-swap", "Swap limit equal to memory plus swap: -1 to enable unlimited swap").check(check_swap),
     Flag::int("pids-limit", "Tune container pids limit (set -1 for unlimited)"),
+    Flag::list("publish-add", "Publish more of a container's ports to the host"),
+    Flag::list("publish-rm", "Take back published ports (8080:80, or 80/udp for all of it)"),
     Flag::text("restart", "Restart policy to apply when a container exits"),
 ];
 

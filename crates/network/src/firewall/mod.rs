@@ -16,7 +16,7 @@
 //! ```no_run
 //! use berth_network::firewall::{BridgeRules, Desired, Firewall, Nftables};
 //!
-//! let firewall = Nftables::open("berth")?;
+//! let firewall = Nftables::open("berth", false)?;
 //! let (bridge, subnet) = ("berth0".to_owned(), "172.17.0.0/16".parse().unwrap());
 //! let bridge = BridgeRules { bridge, subnet: Some(subnet), masquerade: true, ..BridgeRules::default() };
 //! firewall.install(&Desired { bridges: vec![bridge], ports: vec![] })?;
@@ -34,7 +34,7 @@ mod off;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-pub use nftables::{Nftables, RULES, foreign_drops};
+pub use nftables::{Nftables, foreign_drops, rules};
 pub use off::Off;
 
 use crate::{Result, cidr::Cidr, netlink::Socket, port::Protocol};
@@ -139,6 +139,19 @@ pub trait Firewall: std::fmt::Debug + Send + Sync {
 
     /// Whether a datagram from [`Self::listen`] tells of a change to the engine's rules that the engine did not make.
     fn concerns(&self, datagram: &[u8]) -> bool;
+
+    /// Whether a datagram from [`Self::listen`] tells of a change to other programs' rules that the engine's follow.
+    fn follows(&self, _: &[u8]) -> bool {
+        false
+    }
+
+    /// Lets other programs' rules judge anew whom they have let in.
+    ///
+    /// # Errors
+    /// As [`Self::open_bridge`].
+    fn judge_anew(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Removes every rule of the engine; nothing to remove is no error.
     ///

@@ -24,8 +24,22 @@ use crate::{
     port::Protocol,
 };
 
-/// The rule file, in nft(8)'s language.
-pub const RULES: &str = include_str!("berth.nft");
+const FILE: &str = include_str!("berth.nft");
+
+/// The rule file in nft(8)'s language; with `respect` such that published ports obey the host's input chains.
+#[must_use]
+pub fn rules(respect: bool) -> String {
+    let line = |line: &'static str| {
+        let plain = line.trim_start().strip_prefix("#respect");
+        match (plain, respect) {
+            (Some(rest), true) => Some(rest),
+            (Some(_), false) => None,
+            (None, true) if line.ends_with("# plain") => None,
+            (None, _) => Some(line),
+        }
+    };
+    FILE.lines().filter_map(line).map(|line| format!("{line}\n")).collect()
+}
 
 /// Requests per transaction when everything is installed: with 400 elements each they fit a send buffer.
 const REQUESTS_PER_COMMIT: usize = 24;
@@ -36,19 +50,21 @@ pub struct Nftables {
     ruleset: Ruleset,
     socket: Mutex<Socket>,
     port: u32,
+    /// Published ports obey the host's input chains.
+    respect: bool,
 }
 
 impl Nftables {
     /// Reads the rule file and opens a socket in the caller's network namespace; installs nothing. The table is called
-    /// `table`, so that two engines can share a namespace.
+    /// `table`, so that two engines can share a namespace. With `respect` published ports obey the host's input chains.
     ///
     /// # Errors
     /// [`Error::Firewall`] when the kernel has no nf_tables.
     ///
     /// # Panics
     /// When the rule file, which is part of the program, cannot be read: the tests read it.
-    pub fn open(table: &str) -> Result<Self> {
-        let mut ruleset = Ruleset::parse(RULES).expect("the engine's own rule file");
+    pub fn open(table: &str, respect: bool) -> Result<Self> {
+        let mut ruleset = Ruleset::parse(&rules(respect)).expect("the engine's own rule file");
         table.clone_into(&mut ruleset.table);
         let socket = Socket::open(Family::Netfilter).map_err(|source| Error::Firewall {
             act: "reach",
@@ -56,7 +72,7 @@ impl Nftables {
             source,
         })?;
         let port = socket.port();
-        Ok(Self { ruleset, socket: Mutex::new(socket), port })
+        Ok(Self { ruleset, socket: Mutex::new(socket), port, respect })
     }
 
     fn commit(&self, act: &'static str, requests: Vec<Request>) -> Result<()> {
@@ -73,6 +89,15 @@ impl Nftables {
     }
 }
 
+impl Nftables {
+    fn port_elements(&self, ports: &[PortRule], elements: &mut Elements) {
+        port_elements(ports, elements);
+        if self.respect {
+            offered_elements(ports, elements);
+        }
+    }
+}
+
 impl Firewall for Nftables {
     fn name(&self) -> &'static str {
         "nftables"
@@ -81,7 +106,7 @@ impl Firewall for Nftables {
     fn install(&self, desired: &Desired) -> Result<()> {
         let mut elements = Elements::new();
         desired.bridges.iter().for_each(|bridge| bridge_elements(bridge, &mut elements));
-        port_elements(&desired.ports, &mut elements);
+        self.port_elements(&desired.ports, &mut elements);
         let mut requests = object::replace(&self.ruleset);
         let mut more = self.requests(&elements, object::add_elements);
         let rest = more.split_off(more.len().min(REQUESTS_PER_COMMIT));
@@ -109,7 +134,7 @@ impl Firewall for Nftables {
 
     fn publish(&self, ports: &[PortRule]) -> Result<()> {
         let mut elements = Elements::new();
-        port_elements(ports, &mut elements);
+        self.port_elements(ports, &mut elements);
         self.commit("publish a port in", self.requests(&elements, object::add_elements))?;
         forget_flows(ports);
         Ok(())
@@ -117,7 +142,7 @@ impl Firewall for Nftables {
 
     fn withdraw(&self, ports: &[PortRule]) -> Result<()> {
         let mut elements = Elements::new();
-        port_elements(ports, &mut elements);
+        self.port_elements(ports, &mut elements);
         self.commit("withdraw a port from", self.requests(&elements, object::remove_elements))?;
         forget_flows(ports);
         Ok(())
@@ -142,6 +167,16 @@ impl Firewall for Nftables {
         reply::messages(datagram)
             .map_while(std::result::Result::ok)
             .any(|message| object::is_foreign_change(&message, &self.ruleset.table, &[self.port]))
+    }
+
+    fn follows(&self, datagram: &[u8]) -> bool {
+        let others = |message: &reply::Message<'_>| message.port != self.port && message.kind != nf::NEWGEN;
+        self.respect && reply::messages(datagram).map_while(std::result::Result::ok).any(|message| others(&message))
+    }
+
+    fn judge_anew(&self) -> Result<()> {
+        let sets = ["admitted", "admitted6"].map(|set| object::empty(&self.ruleset.table, set));
+        self.commit("judge anew who may pass", sets.into())
     }
 
     fn clear(&self) -> Result<()> {
@@ -238,6 +273,24 @@ fn port_elements(ports: &[PortRule], elements: &mut Elements) {
         let key = [&at[..], &protocol, &padded(port.host_port)].concat();
         let data = Some([&target[..], &inside].concat());
         elements.entry(set).or_default().push(Element { key, key_end: None, data });
+    }
+}
+
+/// The keys of published ports, for the host's rules to judge.
+fn offered_elements(ports: &[PortRule], elements: &mut Elements) {
+    for port in ports.iter().filter(|port| !port.routed) {
+        let (set, at) = match (port.host_ip.is_unspecified(), port.host_ip) {
+            (true, _) => ("offered", Vec::new()),
+            (false, IpAddr::V4(_)) => ("offered_at", octets(port.host_ip)),
+            (false, IpAddr::V6(_)) => ("offered6_at", octets(port.host_ip)),
+        };
+        let key = [&at[..], &[port.protocol.number(), 0, 0, 0], &padded(port.host_port)].concat();
+        let element = Element { key, key_end: None, data: None };
+        let list = elements.entry(set).or_default();
+        // Both families of a port are one element.
+        if !list.contains(&element) {
+            list.push(element);
+        }
     }
 }
 

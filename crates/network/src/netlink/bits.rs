@@ -136,6 +136,9 @@ pub mod nf {
     pub const SET_USER_DATA: u16 = 13;
     pub const SET_FLAG_INTERVAL: u32 = 0x4;
     pub const SET_FLAG_MAP: u32 = 0x8;
+    pub const SET_FLAG_TIMEOUT: u32 = 0x10;
+    pub const SET_FLAG_DYNAMIC: u32 = 0x20;
+    pub const SET_TIMEOUT: u16 = 11;
     pub const SET_FLAG_CONCATENATED: u32 = 0x80;
     pub const DESCRIPTION_FIELDS: u16 = 2;
     pub const FIELD_LEN: u16 = 1;
@@ -184,6 +187,7 @@ pub mod nf {
     pub const FIB_ADDRESS_TYPE: u32 = 3;
     pub const FIB_FLAG_DESTINATION: u32 = 1 << 1;
     pub const LOOKUP_INVERTED: u32 = 1;
+    pub const DYNSET_ADD: u32 = 0;
     pub const NAT_DESTINATION: u32 = 1;
 }
 

@@ -16,7 +16,9 @@ use crate::stage::*;
 #[test]
 fn nftables_keeps_the_contract() {
     alone("contracts::nftables_keeps_the_contract", || {
-        firewall::contract::run(&Nftables::open("berth").unwrap());
+        for respect in [false, true] {
+            firewall::contract::run(&Nftables::open("berth", respect).unwrap());
+        }
         assert_eq!(run("nft", &["list", "ruleset"]), "");
     });
 }
@@ -26,14 +28,17 @@ fn nftables_keeps_the_contract() {
 fn rules_are_those_that_nft_makes_of_the_file() {
     alone("contracts::rules_are_those_that_nft_makes_of_the_file", || {
         let listing = || run("nft", &["list", "table", "inet", "berth"]);
-        let firewall = Nftables::open("berth").unwrap();
-        firewall.install(&firewall::Desired::default()).unwrap();
-        let ours = listing();
-        firewall.clear().unwrap();
-        let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-        nft.stdin.take().unwrap().write_all(firewall::RULES.as_bytes()).unwrap();
-        assert!(nft.wait().unwrap().success(), "nft reads the rule file");
-        assert_eq!(ours, listing());
+        for respect in [false, true] {
+            let firewall = Nftables::open("berth", respect).unwrap();
+            firewall.install(&firewall::Desired::default()).unwrap();
+            let ours = listing();
+            firewall.clear().unwrap();
+            let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+            nft.stdin.take().unwrap().write_all(firewall::rules(respect).as_bytes()).unwrap();
+            assert!(nft.wait().unwrap().success(), "nft reads the rule file");
+            assert_eq!(ours, listing());
+            firewall.clear().unwrap();
+        }
     });
 }
 

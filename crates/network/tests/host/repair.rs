@@ -171,3 +171,34 @@ fn engines_with_bridges_of_their_own_share_a_host() {
         assert_eq!(links(), ["lo"]);
     });
 }
+
+/// The host's own rules for its ports also stand for published ones, where that is the policy.
+#[test]
+fn published_ports_obey_the_host_s_input_chain() {
+    alone_async("repair::published_ports_obey_the_host_s_input_chain", || async {
+        let dir = tempfile::tempdir().unwrap();
+        let store = berth_record::Store::open(&dir.path().join("berth.db")).unwrap();
+        let config = berth_network::NetworkConfig { respect_host_input: true, ..Default::default() };
+        let networks = berth_network::Networks::open(config, store, berth_event::Bus::default()).await.unwrap();
+        let (world, web) = (neighbour(), Container::new());
+        let ports = [8080, 8081].map(|port| publish(80, Protocol::Tcp, None, Some(port)));
+        networks.attach(web.request(&ports)).await.unwrap();
+        web.serve(80);
+        let from_world = |port| world.inside(|| ask_patiently(([10, 66, 0, 1], port)));
+        assert_eq!(from_world(8080).unwrap(), "10.66.0.2", "a host without rules lets everybody in");
+        run("nft", &["add table ip host; add chain ip host in { type filter hook input priority 0; policy drop; }"]);
+        run("nft", &["add rule ip host in iif lo accept"]);
+        run("nft", &["add rule ip host in ct state established,related accept"]);
+        run("nft", &["add rule ip host in tcp dport 8081 accept"]);
+        // Who was let in by former rules is asked anew soon after they changed.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(from_world(8080).is_err(), "the host's policy closes the port");
+        assert_eq!(from_world(8081).unwrap(), "10.66.0.2", "the host's rule opens the other");
+        let again = std::time::Instant::now();
+        from_world(8081).unwrap();
+        assert!(again.elapsed() < Duration::from_millis(500), "who was let in waits no more");
+        ask(([127, 0, 0, 1], 8080)).expect("the host itself");
+        run("nft", &["delete table ip host"]);
+        networks.dismantle().await.unwrap();
+    });
+}

@@ -151,6 +151,15 @@ pub fn ask(address: impl Into<SocketAddr>) -> Result<String, std::io::ErrorKind>
     Ok(text)
 }
 
+/// As [`ask`], with the time for a packet to be sent again.
+pub fn ask_patiently(address: impl Into<SocketAddr>) -> Result<String, std::io::ErrorKind> {
+    let mut stream =
+        TcpStream::connect_timeout(&address.into(), Duration::from_millis(2500)).map_err(|error| error.kind())?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).map_err(|error| error.kind())?;
+    Ok(text)
+}
+
 pub fn ask_udp(address: (IpAddr, u16)) -> bool {
     let local = if address.0.is_loopback() { "127.0.0.1:0" } else { "0.0.0.0:0" };
     let socket = UdpSocket::bind(local).unwrap();

@@ -22,6 +22,8 @@ pub enum Expression {
     Lookup { set: String, register: u32, inverted: bool, to: Option<u32> },
     /// Rewrites the destination, of `family` (`NFPROTO_*`), from two registers.
     DestinationNat { family: u8, address: u32, port: u32 },
+    /// Adds what is in the register to a set.
+    Add { set: String, register: u32 },
     /// Rewrites the source to the address of the link the packet leaves by.
     Masquerade,
     /// Ends the rule with a verdict (`NF_*`, `NFT_*`), perhaps in another chain.
@@ -39,6 +41,7 @@ impl Expression {
             Self::Compare { .. } => "cmp",
             Self::Lookup { .. } => "lookup",
             Self::DestinationNat { .. } => "nat",
+            Self::Add { .. } => "dynset",
             Self::Masquerade => "masq",
             Self::Verdict { .. } => "immediate",
         }
@@ -86,6 +89,9 @@ impl Expression {
             Self::DestinationNat { family, address, port } => {
                 data.number_be(1, nf::NAT_DESTINATION).number_be(2, u32::from(*family));
                 data.number_be(3, at(address)).number_be(5, at(port));
+            }
+            Self::Add { set, register } => {
+                data.text(1, set).number_be(3, nf::DYNSET_ADD).number_be(4, at(register));
             }
             Self::Masquerade => {}
             Self::Verdict { code, chain } => {

@@ -132,6 +132,10 @@ fn add_set(table: &str, set: &Set, id: u32) -> Request {
             });
         });
     }
+    if let Some(timeout_ms) = set.timeout_ms {
+        flags |= nf::SET_FLAG_TIMEOUT | nf::SET_FLAG_DYNAMIC;
+        request.put(nf::SET_TIMEOUT, &timeout_ms.to_be_bytes());
+    }
     request.number_be(nf::SET_FLAGS, flags);
     if set.key == [Type::LinkName] {
         request.put(nf::SET_USER_DATA, &KEY_IN_HOST_ORDER);
@@ -172,6 +176,14 @@ fn add_rule(table: &str, chain: &str, rule: &[Expression]) -> Request {
 #[must_use]
 pub fn add_elements(table: &str, set: &str, elements: &[Element]) -> Vec<Request> {
     element_requests(nf::NEWSETELEM, nl::CREATE, table, set, elements)
+}
+
+/// Removes every element of a set.
+#[must_use]
+pub fn empty(table: &str, set: &str) -> Request {
+    let mut request = Request::new(nf::DELSETELEM, 0, &HEADER);
+    request.text(nf::ELEMENTS_TABLE, table).text(nf::ELEMENTS_SET, set);
+    request
 }
 
 /// The requests that remove `elements`. Adding first makes the removal of an absent one succeed.

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! file   = "table inet" NAME "{" (set | map | chain)* "}"
-//! set    = "set" NAME "{ type" TYPE ("." TYPE)* ";" ["flags interval;"] "}"
+//! set    = "set" NAME "{ type" TYPE ("." TYPE)* ";" ["flags interval;" | "flags dynamic,timeout; timeout 1m;"] "}"
 //! map    = "map" NAME "{ type" TYPE ("." TYPE)* ":" TYPE ("." TYPE)* ";" "}"
 //! chain  = "chain" NAME "{" ["type" KIND "hook" HOOK "priority" NUMBER "; policy accept ;"] rule* "}"
 //! rule   = (match)* action, one line
 //! match  = field ("." field)* ["!="] ("@" SET | VALUE)
 //! field  = iifname | oifname | ip saddr | ip daddr | ip6 saddr | ip6 daddr | meta l4proto | th dport | meta nfproto
 //!        | ct state | ct status | fib daddr type
-//! action = accept | drop | return | masquerade | "jump" CHAIN
+//! action = accept | drop | return | masquerade | "jump" CHAIN | "add @" SET "{" field ("." field)* "}"
 //!        | "dnat" ("ip" | "ip6") "to" field ("." field)* "map @" MAP
 //! ```
 //!
@@ -47,6 +47,8 @@ pub struct Set {
     pub data: Option<Vec<Type>>,
     /// Whether its keys are intervals.
     pub interval: bool,
+    /// How long a key stays that a rule adds, in milliseconds; only of sets that rules add to.
+    pub timeout_ms: Option<u64>,
 }
 
 /// A chain.
@@ -171,9 +173,10 @@ impl Ruleset {
 }
 
 fn set(name: &str, words: &[&str]) -> Option<Set> {
-    let (types, interval) = match words {
-        [types @ .., "flags", "interval;"] => (types, true),
-        types => (types, false),
+    let (types, interval, timeout_ms) = match words {
+        [types @ .., "flags", "interval;"] => (types, true, None),
+        [types @ .., "flags", "dynamic,timeout;", "timeout", "1m;"] => (types, false, Some(60_000)),
+        types => (types, false, None),
     };
     let (last, front) = types.split_last()?;
     let joined = [front, &[last.strip_suffix(';')?]].concat();
@@ -183,7 +186,7 @@ fn set(name: &str, words: &[&str]) -> Option<Set> {
         Some(half) => Some(types_of(half)?),
         None => None,
     };
-    halves.next().is_none().then(|| Set { name: name.to_owned(), key, data, interval })
+    halves.next().is_none().then(|| Set { name: name.to_owned(), key, data, interval, timeout_ms })
 }
 
 fn types_of(words: &[&str]) -> Option<Vec<Type>> {
@@ -237,6 +240,7 @@ fn rule(line: &str) -> Option<Vec<Expression>> {
                 verdict(nf::VERDICT_JUMP, Some((*words.peek()?).to_owned()))
             }
             "dnat" => destination_nat(&mut words, &mut rule)?,
+            "add" => addition(&mut words, &mut rule)?,
             _ => {
                 matching(&mut words, &mut rule)?;
                 continue;
@@ -263,6 +267,16 @@ fn destination_nat(words: &mut Words<'_>, rule: &mut Vec<Expression>) -> Option<
     let set = words.peek()?.strip_prefix('@')?.to_owned();
     rule.push(Expression::Lookup { set, register: 0, inverted: false, to: Some(0) });
     Some(Expression::DestinationNat { family, address: 0, port })
+}
+
+/// `add @NAME { FIELDS }`: leaves the last word for the caller.
+fn addition(words: &mut Words<'_>, rule: &mut Vec<Expression>) -> Option<Expression> {
+    words.next();
+    let set = words.next()?.strip_prefix('@')?.to_owned();
+    (words.next()? == "{").then_some(())?;
+    fields(words, rule)?;
+    (*words.peek()? == "}").then_some(())?;
+    Some(Expression::Add { set, register: 0 })
 }
 
 fn matching(words: &mut Words<'_>, rule: &mut Vec<Expression>) -> Option<()> {
@@ -378,9 +392,13 @@ mod tests {
 
     #[test]
     fn the_engine_s_rule_file_is_read() {
-        let ruleset = Ruleset::parse(crate::firewall::RULES).unwrap();
-        assert_eq!(ruleset.table, "berth");
-        assert!(ruleset.chains.iter().all(|chain| !chain.rules.is_empty()));
+        let plain = Ruleset::parse(&crate::firewall::rules(false)).unwrap();
+        let respecting = Ruleset::parse(&crate::firewall::rules(true)).unwrap();
+        for ruleset in [&plain, &respecting] {
+            assert_eq!(ruleset.table, "berth");
+            assert!(ruleset.chains.iter().all(|chain| !chain.rules.is_empty()));
+        }
+        assert_eq!(respecting.chains.len(), plain.chains.len() + 3);
     }
 
     #[test]
