@@ -106,10 +106,13 @@ impl Containers {
         self.namespaces_of(record, false)?;
         self.check_links(record)?;
         crate::oci_spec::check(record, &self.shared.config)?;
-        if let Some((key, _)) = record.host.storage_opt.iter().flatten().next() {
-            return Err(Error::Invalid(format!("--storage-opt {key} is not supported by the storage driver overlay")));
-        }
-        if let Some(runtime) = record.host.runtime.as_deref().filter(|name| !matches!(*name, "" | "berth" | "runc" | crate::machine::RUNTIME)) {
+        crate::rootfs::layer_bytes(record)?;
+        if let Some(runtime) = record
+            .host
+            .runtime
+            .as_deref()
+            .filter(|name| !matches!(*name, "" | "berth" | "runc" | crate::machine::RUNTIME))
+        {
             return Err(Error::Invalid(format!("unknown or invalid runtime name: {runtime}")));
         }
         if crate::machine::is_wanted(record) {

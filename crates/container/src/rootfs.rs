@@ -14,7 +14,19 @@ impl Containers {
     /// Makes the writable layer over the image's.
     pub(crate) async fn create_snapshot(&self, record: &Record, image: &Image) -> Result<()> {
         let (snapshots, key, top) = (self.shared.snapshots.clone(), record.id.clone(), image.top.clone());
-        blocking(move || Ok(snapshots.create(&key, top.as_deref())?)).await
+        let limit = layer_bytes(record)?;
+        blocking(move || {
+            snapshots.create(&key, top.as_deref())?;
+            let Some(bytes) = limit else { return Ok(()) };
+            snapshots.limit(&key, bytes).inspect_err(|_| {
+                // The error that matters is the limit's.
+                let _ = snapshots.remove(&key);
+            })?;
+            Ok(())
+        })
+        .await?;
+        self.shared.images.mark_used(&image.id);
+        Ok(())
     }
 
     /// Makes the named and anonymous volumes of a new container and notes that it uses them.
@@ -148,6 +160,19 @@ pub(crate) struct Root {
     pub fd: std::os::fd::OwnedFd,
     /// What to add to an id of the container to have the id on disk.
     pub shift: u32,
+}
+
+/// The size of the container's own layer: `--storage-opt size=`, the only option there is.
+pub(crate) fn layer_bytes(record: &Record) -> Result<Option<u64>> {
+    let mut limit = None;
+    for (key, value) in record.host.storage_opt.iter().flatten() {
+        if !key.eq_ignore_ascii_case("size") {
+            return Err(Error::Invalid(format!("unknown option in storage-opt: {key}")));
+        }
+        let bytes = berth_kit::size::parse_bytes(value).map_err(|error| Error::Invalid(error.to_string()))?;
+        limit = u64::try_from(bytes).ok().filter(|bytes| *bytes > 0);
+    }
+    Ok(limit)
 }
 
 fn driver_options(record: &Record, mount: &Mount) -> std::collections::HashMap<String, String> {

@@ -19,6 +19,14 @@ pub trait Keeper: Send + Sync {
     fn layers(&self) -> Vec<Digest>;
     /// Blobs that are needed beside those of layers and images.
     fn blobs(&self) -> Vec<Digest>;
+    /// When that of what may go was used last which was used longest ago; `None` when nothing may go.
+    fn oldest_use(&self) -> Option<berth_kit::time::Timestamp> {
+        None
+    }
+    /// Gives up what [`Keeper::oldest_use`] told of; whether there was anything.
+    fn forget_oldest(&self) -> bool {
+        false
+    }
 }
 
 /// A layer that somebody else committed to the snapshotter.

@@ -40,6 +40,9 @@ pub(crate) struct Shared {
     /// What is required of images that come from registries.
     verification: RwLock<Arc<crate::Verification>>,
     pub keeper: OnceLock<Arc<dyn crate::build::Keeper>>,
+    /// When unused images go by themselves.
+    pub watermarks: RwLock<Option<crate::Watermarks>>,
+    pub marks_changed: tokio::sync::Notify,
     /// Operations that bring in bytes before the record that needs them; see [`crate::collect`].
     pub builders: Mutex<crate::collect::Builders>,
     /// Held while several records change together.
@@ -68,6 +71,8 @@ impl Images {
             remote: berth_remote::Client::default(),
             verification: RwLock::default(),
             keeper: OnceLock::new(),
+            watermarks: RwLock::default(),
+            marks_changed: tokio::sync::Notify::new(),
             builders: Mutex::default(),
             change: Mutex::default(),
         };

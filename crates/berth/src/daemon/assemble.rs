@@ -13,7 +13,7 @@ use berth_container::Containers;
 use berth_event::Bus;
 use berth_image::{Images, InUse};
 use berth_network::Networks;
-use berth_snapshot::{Snapshotter, copy::Copy, overlay::Overlay};
+use berth_snapshot::{Snapshotter, copy::Copy, erofs::Erofs, overlay::Overlay};
 use berth_volume::Volumes;
 
 use super::{configuration::Configuration, facts, listen::Listeners};
@@ -45,6 +45,7 @@ pub async fn engine(configuration: &Arc<Configuration>, listeners: &Listeners) -
     let content = berth_content::Store::open(&root.join("content"))?;
     let snapshots: Arc<dyn Snapshotter> = match configuration.storage_driver.as_str() {
         "copy" => Arc::new(Copy::open(&root.join("copy"))?),
+        "erofs" => Arc::new(Erofs::open(&root.join("erofs"), configuration.erofs_verity)?),
         _ => Arc::new(Overlay::open(&root.join("overlay"))?),
     };
     let events = Bus::default();
@@ -64,16 +65,18 @@ pub async fn engine(configuration: &Arc<Configuration>, listeners: &Listeners) -
         events.clone(),
     );
     images.set_verification(configuration.verification.clone());
+    images.set_watermarks(configuration.pressure);
     images.set_in_use(Arc::new(Users(containers.clone())));
     containers.recover().await.context("cannot recover the containers")?;
     let facts = facts::gather(configuration, listeners);
-    tidy_later(&images, &volumes);
+    tidy_later(&images, &volumes, root.clone());
     let settings = RwLock::new(Arc::new(settings(configuration)));
     Ok(Arc::new(Engine { containers, images, networks, volumes, events, facts, settings }))
 }
 
 /// Removes what an earlier daemon left half done, after the first requests had their turn.
-fn tidy_later(images: &Images, volumes: &Volumes) {
+/// From then on, unused images go when the disk fills up.
+fn tidy_later(images: &Images, volumes: &Volumes, root: PathBuf) {
     let (images, volumes) = (images.clone(), volumes.clone());
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -82,6 +85,7 @@ fn tidy_later(images: &Images, volumes: &Volumes) {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot sweep the images");
         }
         berth_sys::allocator::trim();
+        images.stay_low(&root).await;
     });
 }
 

@@ -10,7 +10,7 @@ use berth_network::NetworkConfig;
 use berth_spec::model::ResourcesUlimits;
 use serde_json::Value;
 
-use super::{file, network, option::Effect, options::OPTIONS, value::Values};
+use super::{file, network, option::Effect, options::OPTIONS, storage, value::Values};
 
 const CONFIG_FILE: &str = "/etc/berth/daemon.json";
 const DATA_ROOT: &str = "/var/lib/berth";
@@ -45,8 +45,12 @@ pub struct Configuration {
     pub seccomp_profile: Option<PathBuf>,
     /// Default log driver.
     pub log_driver: String,
-    /// `overlay2` or `copy`.
+    /// `overlay2`, `erofs` or `copy`.
     pub storage_driver: String,
+    /// Images of layers are sealed with fs-verity.
+    pub erofs_verity: bool,
+    /// When unused images go by themselves.
+    pub pressure: Option<berth_image::Watermarks>,
     /// What is required of images that come from registries.
     pub verification: berth_image::Verification,
     /// Networks.
@@ -83,7 +87,7 @@ impl Configuration {
         let log_level = values.parsed("log-level", level, "debug, info, warn, error or fatal")?;
         let log_driver = values.text("log-driver").unwrap_or("json-file").to_owned();
         berth_log::validate(&log_driver, &values.map("log-opts")).context("invalid log-driver or log-opts")?;
-        let storage = |text: &str| matches!(text, "overlay" | "overlay2" | "copy").then(|| text.to_owned());
+        let driver = |text: &str| matches!(text, "overlay" | "overlay2" | "erofs" | "copy").then(|| text.to_owned());
         let parent = |text: &str| text.starts_with('/').then(|| text.to_owned());
         let profile =
             values.text("seccomp-profile").filter(|profile| *profile != "builtin").map(absolute).transpose()?;
@@ -106,8 +110,10 @@ impl Configuration {
             seccomp_profile: profile,
             log_driver,
             storage_driver: values
-                .parsed("storage-driver", storage, "the storage drivers are overlay2 and copy")?
+                .parsed("storage-driver", driver, "the storage drivers are overlay2, erofs and copy")?
                 .unwrap_or_else(|| "overlay2".to_owned()),
+            erofs_verity: storage::erofs_verity(&values)?,
+            pressure: storage::pressure(&values)?,
             network: network::config(&values)?,
             verification: verification(&values)?,
             notes: notes(&values),
@@ -130,6 +136,7 @@ impl Configuration {
         }
         next.log_level = fresh.log_level;
         next.verification = fresh.verification;
+        next.pressure = fresh.pressure;
         Ok(next)
     }
 

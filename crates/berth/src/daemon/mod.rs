@@ -22,6 +22,7 @@ mod parse;
 mod place;
 mod rest;
 mod serve;
+mod storage;
 mod systemd;
 mod tls;
 mod trace;

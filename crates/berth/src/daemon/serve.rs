@@ -171,6 +171,7 @@ fn reload(engine: &Engine, flags: &Values, configuration: Arc<Configuration>) ->
         Ok(next) => {
             engine.reload(assemble::settings(&next));
             engine.images.set_verification(next.verification.clone());
+            engine.images.set_watermarks(next.pressure);
             trace::set_level(&next.log_level);
             engine.events.publish("daemon", "reload", &engine.facts.id, attributes(&next));
             tracing::info!(file = %next.file.display(), "configuration reloaded");
