@@ -4,23 +4,28 @@
 //! ids are what the engine works with. The container's specification is carried out in the guest, where the machine is
 //! the wall and the namespaces that separate it from the guest's agent are the runtime's own.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use ::oci_spec::runtime::LinuxResources;
 use berth_runtime::Bundle;
 use berth_vm::{
     doctor::{self, Finding},
-    host,
-    image::Images,
+    ext4, host,
+    image::{IMAGE_BYTES, Images},
     kernel::{self, Installed, Source, Store},
     message::Upper,
     plan::Plan,
+    template::Templates,
 };
 
 use crate::{
     Containers, Error, Result,
     oci_spec::{self, Joined, Namespaces},
-    record::Record,
+    record::{MountKind, Record},
     rootfs::blocking,
 };
 
@@ -30,6 +35,10 @@ pub const RUNTIME: &str = "io.berth.vm";
 const MEMORY_BYTES: u64 = 1 << 30;
 /// What the guest needs beside the container's memory.
 const GUEST_BYTES: u64 = 128 << 20;
+/// How much a container may change, in bytes; the file takes what is written.
+const DISK_BYTES: u64 = 10 << 30;
+/// Templates whose making was tried since this program started.
+static TRIED: std::sync::Mutex<BTreeSet<PathBuf>> = std::sync::Mutex::new(BTreeSet::new());
 /// What the monitor needs beside the guest's memory, mostly for translated code where it interprets.
 const MONITOR_BYTES: i64 = 384 << 20;
 
@@ -82,8 +91,9 @@ pub fn guest() -> Namespaces {
 }
 
 impl Containers {
-    /// Writes what makes a bundle a machine's. The bundle has the guest's specification already.
-    pub(crate) async fn write_machine(&self, record: &Record, bundle: &Path) -> Result<()> {
+    /// Writes what makes a bundle a machine's. The bundle has the guest's specification already. Returns a plan for
+    /// which a template is worth to be made.
+    pub(crate) async fn write_machine(&self, record: &Record, bundle: &Path) -> Result<Option<Plan>> {
         let config = &self.shared.config;
         let root = config.data_root.join("vm");
         let rootfs = self.rootfs_of(record)?;
@@ -107,8 +117,8 @@ impl Containers {
                 memory_bytes: memory,
                 vcpus: vcpus(&record),
                 image,
-                upper: Upper::Memory { bytes: memory / 2 },
-                disk: None,
+                upper: upper(&record),
+                disk: disk(&record, &files)?,
                 volatile: record.auto_remove(),
                 nics,
                 ids: (ids.host_base, ids.len),
@@ -121,9 +131,69 @@ impl Containers {
                 groups: spec.extension.groups,
                 template: None,
             };
-            plan.write(&bundle).map_err(refused)
+            let templates = Templates::new(&root);
+            let warm = templates.path(&plan);
+            let shares = record.mounts.iter().any(|mount| mount.kind != MountKind::Tmpfs);
+            // Who serves directories has a state that no template can have.
+            let cold = !shares && !warm.exists();
+            let plan = Plan { template: (!shares && !cold).then_some(warm), ..plan };
+            plan.write(&bundle).map_err(refused)?;
+            Ok(cold.then_some(plan))
         })
         .await
+    }
+
+    /// Makes the template for machines like `plan` in the background, once.
+    pub(crate) fn make_template(&self, plan: Plan) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            let templates = Templates::new(&this.shared.config.data_root.join("vm"));
+            let path = templates.path(&plan);
+            let first = TRIED.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(path);
+            if !first {
+                return;
+            }
+            let Some(ids) = this.shared.ids.take() else { return };
+            let outcome = this.make_template_now(&templates, &plan, (ids.host_base, ids.len)).await;
+            this.shared.ids.release(ids);
+            if let Err(error) = outcome {
+                tracing::warn!(%error, "cannot make a template of virtual machines");
+            }
+        });
+    }
+
+    async fn make_template_now(&self, templates: &Templates, plan: &Plan, ids: (u32, u32)) -> Result<()> {
+        let config = &self.shared.config;
+        let draft = templates.draft().map_err(refused)?;
+        let name = draft.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let bundle = config.runtime_root.join("templates").join(&name);
+        let io = |error| Error::file("prepare a template in", &bundle, error);
+        std::fs::create_dir_all(&bundle).map_err(io)?;
+        // In the place of disks that are somebody's: nothing reads them before the restore.
+        let blank = |name: &str, bytes: u64| {
+            let path = bundle.join(name);
+            std::fs::File::create(&path).and_then(|file| file.set_len(bytes)).map(|()| path)
+        };
+        let plan = Plan {
+            image: blank("root.img", IMAGE_BYTES).map_err(io)?,
+            disk: plan.disk.is_some().then(|| blank("upper.img", DISK_BYTES)).transpose().map_err(io)?,
+            ids,
+            cgroup: format!("/{}/{name}", config.cgroup_parent.trim_matches('/')),
+            template: Some(draft.clone()),
+            ..plan.clone()
+        };
+        plan.write(&bundle).map_err(refused)?;
+        let mut argument = std::ffi::OsString::from("--template=");
+        argument.push(&bundle);
+        let mut command = tokio::process::Command::new(&config.exe);
+        command.arg0("berth").arg("supervise").arg(argument).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+        let output = command.stderr(Stdio::piped()).kill_on_drop(true).output().await.map_err(io);
+        let _ = std::fs::remove_dir_all(&bundle);
+        let output = output?;
+        if !output.status.success() {
+            return Err(Error::Conflict(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+        }
+        templates.keep(&draft, &plan).map_err(refused)
     }
 }
 
@@ -183,6 +253,25 @@ fn refused(error: berth_vm::Error) -> Error {
 fn memory(record: &Record) -> u64 {
     let limit = record.host.memory.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
     (limit + GUEST_BYTES).max(MEMORY_BYTES).next_multiple_of(1 << 20)
+}
+
+/// Changes go to a disk that stays with the container; one whose root is read-only makes none.
+fn upper(record: &Record) -> Upper {
+    if record.host.readonly_rootfs.unwrap_or(false) { Upper::None } else { Upper::Disk }
+}
+
+/// The disk for changes, made at the first start. There is one even where it is not used: all machines are alike.
+fn disk(record: &Record, files: &Path) -> Result<Option<PathBuf>> {
+    let path = files.join("upper.img");
+    if !path.exists() {
+        let now = u32::try_from(berth_kit::time::Timestamp::now().as_second()).unwrap_or(0);
+        let mut uuid = [0; 16];
+        for (slot, pair) in uuid.iter_mut().zip(record.id.as_bytes().chunks(2)) {
+            *slot = std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or(0);
+        }
+        ext4::make(&path, DISK_BYTES, uuid, now).map_err(refused)?;
+    }
+    Ok(Some(path))
 }
 
 fn vcpus(record: &Record) -> u32 {

@@ -93,9 +93,10 @@ impl Containers {
         self.shared.change(container, |stored| stored.state.id_range = ids)?;
 
         let bundle = config.bundle_dir(&record.id);
+        let mut template = None;
         if machine::is_wanted(&record) {
             self.write_bundle(&record, &machine::guest(), &sources, &bundle)?;
-            self.write_machine(&record, &bundle).await?;
+            template = self.write_machine(&record, &bundle).await?;
         } else {
             self.write_bundle(&record, &namespaces, &sources, &bundle)?;
         }
@@ -124,6 +125,9 @@ impl Containers {
         self.shared.publish(container, "start", &[]);
         self.follow(container, watch);
         self.begin_health(container);
+        if let Some(plan) = template {
+            self.make_template(plan);
+        }
         Ok(())
     }
 

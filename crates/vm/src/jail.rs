@@ -6,8 +6,7 @@
 //! /usr /lib …            the host's, read only
 //! /vm/kernel initramfs root.img          read only
 //! /vm/upper.img          the guest's disk
-//! /vm/template           memory and state of a template, read only
-//! /vm/run                sockets: agent.sock (the supervisor listens), share.sock, qmp.sock
+//! /vm/run                sockets: agent.sock (the supervisor listens), share.sock; for templates qmp.sock, state.sock
 //! /share/<n>             what is shared with the guest
 //! ```
 
@@ -38,10 +37,8 @@ pub const AGENT: &str = "/vm/run/agent.sock";
 pub const SHARE_SOCKET: &str = "/vm/run/share.sock";
 /// In the jail: QEMU's control socket.
 pub const QMP: &str = "/vm/run/qmp.sock";
-/// In the jail: a template's memory.
-pub const TEMPLATE_RAM: &str = "/vm/template/ram";
-/// In the jail: a template's devices.
-pub const TEMPLATE_STATE: &str = "/vm/template/state";
+/// In the jail: where a machine that becomes a template writes its state.
+pub const STATE_SOCKET: &str = "/vm/run/state.sock";
 /// In the jail: the directory of what is shared.
 const SHARE: &str = "/share";
 
@@ -95,11 +92,6 @@ pub fn bundle(dir: &Path, plan: &Plan, machine: Machine, shares: &[Share], tsc_k
         bind(IMAGE, &plan.image, "ro"),
     ]);
     mounts.extend(plan.disk.as_ref().map(|disk| bind(UPPER, disk, "rw")));
-    match (&plan.template, machine) {
-        (Some(template), Machine::Template) => mounts.push(bind("/vm/template", template, "rw")),
-        (Some(template), Machine::Restored) => mounts.push(bind("/vm/template", template, "ro")),
-        _ => {}
-    }
     for (index, share) in shares.iter().enumerate() {
         let mut options = share.options.clone();
         if !options.iter().any(|option| matches!(option.as_str(), "bind" | "rbind")) {
@@ -113,7 +105,9 @@ pub fn bundle(dir: &Path, plan: &Plan, machine: Machine, shares: &[Share], tsc_k
     for mount in &mounts {
         make_point(&root, mount)?;
     }
-    let spec = specification(plan, &root, process(&arguments, &[]), &mounts)?;
+    // The filter is one for the jail; what it lets through, a monitor without capabilities is refused by the kernel.
+    let filter: &[&str] = if shares.is_empty() { &[] } else { SHARE_CAPABILITIES };
+    let spec = specification(plan, &root, process(&arguments, &[]), &mounts, filter)?;
     let id_range = Some(IdRange { host_base: plan.ids.0, len: plan.ids.1 });
     // Given as layers, so that the runtime shows root and binds through the jail's id map.
     let rootfs = Some(Rootfs { lower: Vec::new(), upper: root.clone(), work: root, read_only: false, volatile: false });
@@ -152,7 +146,7 @@ pub fn share_process(virtiofsd: &Path) -> Result<Process> {
         .map_err(|error| Error::malformed("the process that shares directories", error.to_string()))
 }
 
-fn specification(plan: &Plan, root: &Path, process: Value, mounts: &[Value]) -> Result<Spec> {
+fn specification(plan: &Plan, root: &Path, process: Value, mounts: &[Value], filter: &[&str]) -> Result<Spec> {
     let (base, len) = plan.ids;
     let mapping = json!([{"containerID": 0, "hostID": base, "size": len}]);
     let namespaces = ["mount", "user", "network", "pid", "ipc", "uts", "cgroup"].map(|kind| json!({"type": kind}));
@@ -177,8 +171,9 @@ fn specification(plan: &Plan, root: &Path, process: Value, mounts: &[Value]) -> 
     });
     let mut spec: Spec =
         serde_json::from_value(spec).map_err(|error| Error::malformed("the monitor's jail", error.to_string()))?;
+    let filter: Vec<String> = filter.iter().map(|name| (*name).to_owned()).collect();
     if let Some(linux) = spec.linux_mut() {
-        linux.set_seccomp(berth_runtime::seccomp::profile::Profile::builtin().resolve(&[]));
+        linux.set_seccomp(berth_runtime::seccomp::profile::Profile::builtin().resolve(&filter));
     }
     Ok(spec)
 }
@@ -203,6 +198,7 @@ fn system(root: &Path) -> Result<Vec<Value>> {
         json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]}),
         json!({"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]}),
         json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "size=16m"]}),
+        json!({"destination": "/var/run", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "noexec", "size=1m"]}),
         bind("/usr", Path::new("/usr"), "ro"),
     ];
     for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {

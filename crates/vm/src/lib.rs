@@ -2,6 +2,7 @@
 
 pub mod doctor;
 mod error;
+pub mod ext4;
 pub mod frame;
 pub mod guest;
 pub mod host;
@@ -14,5 +15,6 @@ pub mod message;
 pub mod mux;
 pub mod plan;
 pub mod qemu;
+pub mod template;
 
 pub use error::{Error, Result};

@@ -75,7 +75,7 @@ pub struct Plan {
     pub init: bool,
     /// Supplementary groups of the container's processes.
     pub groups: Vec<String>,
-    /// A warm machine to restore instead of booting.
+    /// The state of a warm machine to restore instead of booting; where to write it, for a machine that becomes one.
     pub template: Option<PathBuf>,
 }
 

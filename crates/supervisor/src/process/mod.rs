@@ -53,6 +53,9 @@ pub fn main(bundle: &Path) -> ExitCode {
     if let Some(bundle) = offload::writes_for(bundle) {
         return offload::main(&bundle);
     }
+    if let Some(bundle) = template_for(bundle) {
+        return make_template(&bundle);
+    }
     let daemon = match prepare() {
         Ok(daemon) => daemon,
         Err(error) => {
@@ -73,6 +76,23 @@ pub fn main(bundle: &Path) -> ExitCode {
     match supervisor.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// `--template=<bundle>` in the place of the bundle makes a template of virtual machines instead.
+fn template_for(argument: &Path) -> Option<PathBuf> {
+    argument.to_str()?.strip_prefix("--template=").map(PathBuf::from)
+}
+
+/// Tells on standard error why there is none.
+fn make_template(bundle: &Path) -> ExitCode {
+    let _ = berth_sys::process::new_session();
+    match crate::isolation::vm::template::make(bundle) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{}", failure.message);
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -64,7 +64,9 @@ pub fn fetch(root: &Path) -> Result<Source> {
     fs::create_dir_all(&place).map_err(Error::file("make", &place))?;
     let scratch = Scratch(place.clone());
     let package = newest()?;
-    run(Command::new("apt-get").args(["download", "-qq", "-o", "APT::Sandbox::User=root", &package]).current_dir(&place))?;
+    run(Command::new("apt-get")
+        .args(["download", "-qq", "-o", "APT::Sandbox::User=root", &package])
+        .current_dir(&place))?;
     let deb = only(&place, ".deb")?;
     let tree = place.join("tree");
     run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&tree))?;

@@ -4,7 +4,7 @@
 
 use crate::{
     guest::{PORT, ROOT_SERIAL, UPPER_SERIAL},
-    jail::{AGENT, IMAGE, INITRAMFS, KERNEL, QMP, SHARE_SOCKET, TEMPLATE_RAM, TEMPLATE_STATE, UPPER},
+    jail::{AGENT, IMAGE, INITRAMFS, KERNEL, QMP, SHARE_SOCKET, UPPER},
     plan::{Backend, Plan, tap_name},
 };
 
@@ -13,7 +13,7 @@ use crate::{
 pub enum Machine {
     /// Boots.
     Cold,
-    /// Boots, with memory that can become a template, and a control socket.
+    /// Boots, with a control socket by which it becomes a template.
     Template,
     /// Goes on from a template.
     Restored,
@@ -37,12 +37,12 @@ pub fn arguments(plan: &Plan, machine: Machine, share: bool, tsc_khz: u64) -> Ve
         "-machine",
         "microvm,acpi=on,pit=off,pic=off,rtc=on,isa-serial=on,x-option-roms=off,auto-kernel-cmdline=off,memory-backend=ram",
     );
-    line.option("-object", &memory(plan, machine, share));
+    line.option("-object", &memory(plan, share));
     line.option("-global", "virtio-mmio.force-legacy=false");
     line.option("-kernel", KERNEL);
     line.option("-initrd", INITRAMFS);
     line.option("-append", &kernel_line(plan, tsc_khz));
-    line.option("-chardev", "stdio,id=serial,signal=off");
+    line.option("-chardev", "file,id=serial,path=/dev/stdout");
     line.option("-serial", "chardev:serial");
     line.option("-chardev", &format!("socket,id=agent,path={AGENT}"));
     line.option("-device", "virtio-serial-device,max_ports=2");
@@ -62,7 +62,8 @@ pub fn arguments(plan: &Plan, machine: Machine, share: bool, tsc_khz: u64) -> Ve
     match machine {
         Machine::Cold => {}
         Machine::Template => line.option("-qmp", &format!("unix:{QMP},server=on,wait=off")),
-        Machine::Restored => line.option("-incoming", &format!("exec:cat {TEMPLATE_STATE}")),
+        // The template is this process's standard input: open for reading, whatever the process may become.
+        Machine::Restored => line.option("-incoming", "fd:0"),
     }
     line.0
 }
@@ -72,22 +73,17 @@ fn placeholder_mac(index: usize) -> String {
     format!("52:54:00:00:00:{index:02x}")
 }
 
-/// Memory: anonymous; shared where another process serves directories from it; a file for templates.
-fn memory(plan: &Plan, machine: Machine, share: bool) -> String {
+/// Memory: anonymous, and shared where another process serves directories from it.
+fn memory(plan: &Plan, share: bool) -> String {
     let size = format!("id=ram,size={}M", plan.memory_bytes >> 20);
-    match machine {
-        Machine::Cold if share => format!("memory-backend-memfd,{size},share=on"),
-        Machine::Cold => format!("memory-backend-ram,{size}"),
-        Machine::Template => format!("memory-backend-file,{size},mem-path={TEMPLATE_RAM},share=on"),
-        Machine::Restored => format!("memory-backend-file,{size},mem-path={TEMPLATE_RAM},share=off,readonly=off"),
-    }
+    if share { format!("memory-backend-memfd,{size},share=on") } else { format!("memory-backend-ram,{size}") }
 }
 
 fn kernel_line(plan: &Plan, tsc_khz: u64) -> String {
     let mut words = "console=ttyS0 quiet loglevel=3 panic=-1 reboot=t rdinit=/init random.trust_cpu=on \
-                     no_timer_check nomodule audit=0 mitigations=auto i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd \
-                     cryptomgr.notests ipv6.disable_ipv6=0"
-        .replace(" nomodule", "");
+                     no_timer_check audit=0 mitigations=auto i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd \
+                     cryptomgr.notests init_on_free=1"
+        .to_owned();
     if plan.backend == Backend::QemuTcg {
         words.push_str(&format!(" tsc_early_khz={tsc_khz} tsc=reliable"));
     }

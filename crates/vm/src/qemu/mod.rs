@@ -1,5 +1,7 @@
 //! QEMU as the monitor: its command line, and what runs beside it.
 
 mod command;
+mod qmp;
 
 pub use command::{Machine, arguments};
+pub use qmp::Qmp;

@@ -119,7 +119,7 @@ impl Machine {
     }
 
     /// The machine is gone: everything in it has ended.
-    fn lose(&mut self, how: Ended) {
+    pub(super) fn lose(&mut self, how: Ended) {
         if let Some(link) = &mut self.link {
             for process in self.jail.iter() {
                 link.mux.unwatch(process.pidfd.as_fd());

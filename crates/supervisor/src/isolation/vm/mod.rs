@@ -15,6 +15,7 @@ mod channel;
 mod console;
 mod network;
 mod start;
+pub mod template;
 
 use std::{
     collections::BTreeMap,
@@ -81,6 +82,7 @@ pub struct Machine {
     guest_kills: u64,
     oom: Option<OwnedFd>,
     setup: start::Gathered,
+    becomes_template: bool,
 }
 
 /// The supervisor's descriptors for one process: what is read for its input, and where its outputs go.
@@ -105,7 +107,11 @@ impl Machine {
         let plan = Plan::read(bundle).map_err(|error| failed("bundle", &error))?;
         let Bundle { spec, .. } = Bundle::load(bundle).map_err(|error| failed("bundle", &error))?;
         let tty = spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
-        let machine = Self {
+        Ok((Self::of(bundle, plan, spec), tty))
+    }
+
+    fn of(bundle: &Path, plan: Plan, spec: Spec) -> Self {
+        Self {
             bundle: bundle.to_owned(),
             plan,
             spec,
@@ -122,8 +128,8 @@ impl Machine {
             guest_kills: 0,
             oom: None,
             setup: start::Gathered::default(),
-        };
-        Ok((machine, tty))
+            becomes_template: false,
+        }
     }
 
     /// A process as the supervisor sees it.
@@ -239,7 +245,10 @@ impl Isolation for Machine {
                 self.arm_kill_timer();
                 self.turn();
             }
-            _ => self.kill_monitor(),
+            _ => {
+                self.kill_monitor();
+                self.lose(Ended::Signal(signal));
+            }
         }
         Ok(())
     }

@@ -46,16 +46,32 @@ impl Machine {
     /// Makes the jail with the monitor at its gate, and starts who serves directories.
     pub(super) fn make_jail(&mut self) -> Result<i32, Failure> {
         self.setup = self.gather();
-        let machine = if self.plan.template.is_some() { qemu::Machine::Restored } else { qemu::Machine::Cold };
+        // What an earlier run left is nobody's.
+        for name in ["share.sock", "qmp.sock"] {
+            let _ = std::fs::remove_file(jail::run_dir(&self.bundle).join(name));
+        }
+        let machine = match (self.becomes_template, &self.plan.template) {
+            (true, _) => qemu::Machine::Template,
+            (false, Some(_)) => qemu::Machine::Restored,
+            (false, None) => qemu::Machine::Cold,
+        };
         let tsc_khz = if self.plan.backend == Backend::QemuTcg { berth_sys::tsc::frequency_khz(TSC_SPAN) } else { 0 };
         let bundle = jail::bundle(&self.bundle, &self.plan, machine, &self.setup.shares, tsc_khz)
             .map_err(|error| failed("jail", &error))?;
-        self.listener = Some(listen(&jail::run_dir(&self.bundle))?);
+        self.listener = Some(listen(&jail::run_dir(&self.bundle), "agent.sock")?);
         let system = |errno| Failure::errno("make the machine's console", errno);
         let (console, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(system)?;
         let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
         let null = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()).map_err(system)?;
-        let streams = || Streams::Streams { stdin: null.as_fd(), stdout: theirs.as_fd(), stderr: theirs.as_fd() };
+        let input = match (&self.plan.template, machine) {
+            (Some(state), qemu::Machine::Restored) => {
+                let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+                rustix::fs::open(state, flags, rustix::fs::Mode::empty())
+                    .map_err(|errno| Failure::errno("open the template", errno))?
+            }
+            _ => null,
+        };
+        let streams = || Streams::Streams { stdin: input.as_fd(), stdout: theirs.as_fd(), stderr: theirs.as_fd() };
         let created = berth_runtime::create(&bundle, streams()).map_err(|error| failure("create", &error))?;
         self.console.pipe = Some(console);
         if !self.setup.shares.is_empty() {
@@ -120,7 +136,8 @@ impl Machine {
         });
         self.jail = Some(created.container);
         let interfaces = outcome?;
-        let channel = self.accept()?;
+        let listener = self.listener.take().ok_or_else(|| Failure::new("state", "container is not created"))?;
+        let channel = self.accept(&listener)?;
         self.connect(channel)?;
         let setup = self.setup(interfaces)?;
         self.ask(Request::Setup(Box::new(setup)), BOOT_LIMIT)?;
@@ -138,9 +155,9 @@ impl Machine {
     }
 
     /// The monitor's call. It comes as soon as the monitor runs; the guest behind it may still boot.
-    fn accept(&mut self) -> Result<OwnedFd, Failure> {
+    pub(super) fn accept(&self, listener: &OwnedFd) -> Result<OwnedFd, Failure> {
         let system = |errno| Failure::errno("wait for the monitor", errno);
-        let (Some(listener), Some(jail)) = (&self.listener, &self.jail) else {
+        let Some(jail) = &self.jail else {
             return Err(Failure::new("state", "container is not created"));
         };
         let mut sets = [PollFd::new(listener, PollFlags::IN), PollFd::new(&jail.pidfd, PollFlags::IN)];
@@ -153,7 +170,7 @@ impl Machine {
         Err(Failure::new("guest", format!("the virtual machine's monitor {what}")))
     }
 
-    fn connect(&mut self, channel: OwnedFd) -> Result<(), Failure> {
+    pub(super) fn connect(&mut self, channel: OwnedFd) -> Result<(), Failure> {
         let system = |errno| Failure::errno("connect to the guest", errno);
         let mut link = Link::new(channel).map_err(system)?;
         if let Some(jail) = &self.jail {
@@ -163,7 +180,6 @@ impl Machine {
             link.mux.watch(pipe.as_fd(), CONSOLE).map_err(system)?;
         }
         self.link = Some(link);
-        self.listener = None;
         Ok(())
     }
 
@@ -198,17 +214,15 @@ fn read_small(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// The socket that the monitor calls; it is another user, and its directory is nobody else's.
-fn listen(directory: &Path) -> Result<OwnedFd, Failure> {
+pub(super) fn listen(directory: &Path, name: &str) -> Result<OwnedFd, Failure> {
     let make = || {
         // A path as long as may be does not fit into an address.
         let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
         let home = rustix::fs::open(directory, flags, rustix::fs::Mode::empty())?;
-        let path = format!("/proc/self/fd/{}/agent.sock", std::os::fd::AsRawFd::as_raw_fd(&home));
-        for name in ["agent.sock", "share.sock", "qmp.sock"] {
-            match rustix::fs::unlinkat(&home, name, rustix::fs::AtFlags::empty()) {
-                Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-                Err(errno) => return Err(errno),
-            }
+        let path = format!("/proc/self/fd/{}/{name}", std::os::fd::AsRawFd::as_raw_fd(&home));
+        match rustix::fs::unlinkat(&home, name, rustix::fs::AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
         }
         let listener = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         rustix::fs::fchmod(&listener, rustix::fs::Mode::from_raw_mode(0o666))?;
