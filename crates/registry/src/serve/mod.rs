@@ -132,7 +132,8 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .max_buf_size(BUFFER_BYTES)
-        .pipeline_flush(true);
+        // Pieces of a lane must reach the socket as they are, so hyper must not join what it writes.
+        .writev(true);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
     let service = service_fn(|request: Request<Incoming>| {
         let (registry, peer) = (Arc::clone(registry), Arc::clone(&peer));
