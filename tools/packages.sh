@@ -37,6 +37,7 @@ for set in "$@"; do
         want docker docker.io
         want dockerd docker.io
         want ip iproute2
+        want iperf3 iperf3
         ;;
     *)
         echo "packages.sh: no set named $set" >&2

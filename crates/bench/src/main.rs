@@ -6,6 +6,7 @@
 mod floor;
 mod measure;
 mod memory;
+mod network;
 mod pull;
 mod report;
 mod subject;
@@ -37,6 +38,9 @@ struct Arguments {
     /// Measure pulls and nothing else.
     #[arg(long)]
     only_pulls: bool,
+    /// Measure networks and nothing else.
+    #[arg(long)]
+    only_networks: bool,
     /// Leave dockerd out.
     #[arg(long)]
     alone: bool,
@@ -51,10 +55,16 @@ fn main() -> Result<()> {
         print!("{}", report.finish());
         return Ok(());
     }
+    if arguments.only_networks {
+        network::networks(&subjects, &mut report)?;
+        print!("{}", report.finish());
+        return Ok(());
+    }
     measure::single_commands(&subjects, arguments.rounds, &mut report)?;
     measure::many_at_once(&subjects, &mut report)?;
     memory::daemon_and_container(&subjects, &mut report)?;
     pull::images(&subjects, &mut report)?;
+    network::networks(&subjects, &mut report)?;
     measure::lists_and_start_up(subjects, arguments.stored, &mut report)?;
     let text = report.finish();
     print!("{text}");

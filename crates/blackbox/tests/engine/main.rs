@@ -16,6 +16,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod network;
+mod network_connect;
 mod operations;
 mod options;
 mod pull;
