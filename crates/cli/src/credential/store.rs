@@ -101,13 +101,16 @@ fn edit(config: &Config, change: impl FnOnce(&mut Map<String, Value>)) -> Result
         Some(auths) => change(auths),
         None => return Err(Failure::new(format!("{}: auths is no object; it is left as it is", path.display()))),
     }
-    let mut text = serde_json::to_string_pretty(&whole).map_err(|error| Failure::new(error.to_string()))?;
-    text = text.replace("\n  ", "\n\t");
+    // Docker's own indent.
+    let mut text = Vec::new();
+    let form = serde_json::ser::PrettyFormatter::with_indent(b"\t");
+    serde::Serialize::serialize(&whole, &mut serde_json::Serializer::with_formatter(&mut text, form))
+        .map_err(|error| Failure::new(error.to_string()))?;
     let draft = directory.join(format!("config.json.{}", std::process::id()));
     let write = || {
         std::fs::create_dir_all(&directory)?;
         let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(&text)?;
         // A link to the real file stays one.
         std::fs::rename(&draft, std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone()))
     };
