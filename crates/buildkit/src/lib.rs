@@ -4,6 +4,7 @@
 //! behind them builds. Dockerfiles are solved; graphs of BuildKit's own operations and frontend images are refused.
 
 mod builder;
+mod dockerfile;
 mod door;
 pub mod grpc;
 pub mod history;
@@ -14,4 +15,5 @@ pub mod request;
 pub mod session;
 
 pub use builder::{Builder, Solve};
+pub use dockerfile::{Found, find, read};
 pub use door::Door;

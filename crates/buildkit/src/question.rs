@@ -9,12 +9,11 @@ use berth_spec::platform::Platform;
 use serde_json::{Value, json};
 
 use crate::builder::Builder;
+use crate::dockerfile::{self, Found};
 use crate::grpc::{Code, Status};
-use crate::request::{Options, Source};
-use crate::session::{Contexts, Session, Wanted};
+use crate::request::Options;
+use crate::session::{Contexts, Session};
 
-/// The largest Dockerfile or ignore file that is read, in bytes.
-const FILE_BYTES: u64 = berth_dockerfile::limit::FILE_BYTES as u64 + 1;
 const VERSION: &[u8] = b"1.0.0";
 
 /// The answer, as the metadata that clients of BuildKit print.
@@ -31,7 +30,8 @@ pub(crate) async fn answer(
     if !["frontend.lint", "frontend.outline", "frontend.targets"].contains(&question) {
         return Err(Status::new(Code::Unimplemented, format!("unsupported request {question:?}")));
     }
-    let (bytes, ignore) = files(contexts, session, options).await?;
+    let Found { bytes, ignore } = dockerfile::find(contexts, session, options).await?;
+    let ignore = ignore.map(|bytes| Ignore::parse(&bytes)).transpose().map_err(|e| Status::invalid(e.to_string()))?;
     let text = berth_dockerfile::decode(&bytes).map(std::borrow::Cow::into_owned);
     let parsed = text.clone().map_err(|fault| vec![fault]).and_then(|text| berth_dockerfile::parse(&text));
     let text = text.unwrap_or_default();
@@ -55,55 +55,6 @@ pub(crate) async fn answer(
             let (json, text) = outline(&file, options)?;
             Ok(metadata(&json, text, None))
         }
-    }
-}
-
-/// The Dockerfile, and the ignore file of the context.
-async fn files(contexts: &Contexts, session: &Session, options: &Options) -> Result<(Vec<u8>, Option<Ignore>), Status> {
-    let local = match (&options.dockerfile, &options.context) {
-        (Some(Source::Local(name)), _) | (None, Source::Local(name)) => name.clone(),
-        _ => return Err(Status::new(Code::Unimplemented, "questions about a Dockerfile need it in a local folder")),
-    };
-    let own = format!("{}.dockerignore", options.filename);
-    let wanted = vec![options.filename.clone(), own.clone(), ".dockerignore".to_owned()];
-    let wanted = Wanted { name: local, include: wanted.clone(), follow: wanted, exclude: Vec::new() };
-    let synced = contexts.sync(session, &wanted).await?;
-    let root = synced.path().to_owned();
-    let filename = options.filename.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        let bytes = read(&root, &filename)?;
-        let ignore = read_or_none(&root, &own)?;
-        let ignore = match ignore {
-            Some(ignore) => Some(ignore),
-            None => read_or_none(&root, ".dockerignore")?,
-        };
-        Ok::<_, std::io::Error>((bytes, ignore))
-    });
-    let (bytes, ignore) = read.await.map_err(Status::gone)?.map_err(|error| {
-        Status::new(Code::NotFound, format!("failed to read dockerfile: open {}: {error}", options.filename))
-    })?;
-    let ignore = ignore.map(|bytes| Ignore::parse(&bytes)).transpose().map_err(|e| Status::invalid(e.to_string()))?;
-    Ok((bytes, ignore))
-}
-
-fn read(root: &std::path::Path, path: &str) -> std::io::Result<Vec<u8>> {
-    use rustix::fs::{Mode, OFlags, ResolveFlags};
-    use std::io::Read as _;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(root, flags | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
-    let path = path.trim_start_matches('/');
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let file = rustix::fs::openat2(root, path, flags | OFlags::NONBLOCK, Mode::empty(), resolve)?;
-    let mut bytes = Vec::new();
-    std::fs::File::from(file).take(FILE_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn read_or_none(root: &std::path::Path, path: &str) -> std::io::Result<Option<Vec<u8>>> {
-    match read(root, path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
     }
 }
 
@@ -159,7 +110,7 @@ fn lint_answer(
         json!({
             "ruleName": finding.rule.unwrap_or_default(),
             "description": rule.map(|rule| rule.description).unwrap_or_default(),
-            "url": rule.map(|rule| format!("https://docs.docker.com/go/dockerfile/rule/{}/", rule.page)).unwrap_or_default(),
+            "url": rule.map(lint::Rule::address).unwrap_or_default(),
             "detail": finding.message,
             "location": location(finding.span),
         })

@@ -26,6 +26,7 @@ pub struct Ignore {
 
 #[derive(Debug, Clone)]
 struct Rule {
+    text: String,
     pattern: Pattern,
     takes_back: bool,
 }
@@ -75,7 +76,9 @@ impl Ignore {
                 return Err(Error::IgnoreFile(format!("has more than {} patterns", limit::IGNORE_PATTERNS)));
             }
             let cleaned = clean(body);
-            rules.push(Rule { pattern: Pattern::new(&cleaned).map_err(refuse)?, takes_back });
+            let pattern = Pattern::new(&cleaned).map_err(refuse)?;
+            let text = if takes_back { format!("!{cleaned}") } else { cleaned };
+            rules.push(Rule { text, pattern, takes_back });
         }
         Ok(Self { rules })
     }
@@ -84,6 +87,11 @@ impl Ignore {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// The patterns as they are matched, `!` in front of those that take back.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().map(|rule| rule.text.as_str())
     }
 
     /// Whether the path (`/` between its parts, none in front) is left out, by itself or by a folder above it.

@@ -25,6 +25,8 @@ const KEPT: usize = 16;
 pub struct Wanted {
     /// The client's name of it: `context`, `dockerfile`, or that of a named context.
     pub name: String,
+    /// Tells apart folders of one name that are kept for different ends; empty for the files of the build.
+    pub purpose: &'static str,
     /// Only these, as patterns; all when empty.
     pub include: Vec<String>,
     /// Not these, as patterns of an ignore file.
@@ -78,7 +80,7 @@ impl Contexts {
         push(&mut metadata, "include-patterns", &wanted.include);
         push(&mut metadata, "exclude-patterns", &wanted.exclude);
         push(&mut metadata, "followpaths", &wanted.follow);
-        let mut synced = self.take(session.shared_key(), &wanted.name).map_err(Status::gone)?;
+        let mut synced = self.take(session.shared_key(), wanted).map_err(Status::gone)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let root = rustix::fs::open(synced.path(), flags, Mode::empty()).map_err(Status::gone)?;
         let call = session.channel.duplex(SYNC, &metadata).await?;
@@ -89,12 +91,14 @@ impl Contexts {
         Ok(synced)
     }
 
-    fn take(&self, shared_key: &str, name: &str) -> std::io::Result<Synced> {
+    fn take(&self, shared_key: &str, wanted: &Wanted) -> std::io::Result<Synced> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let mut hash = Sha256::new();
         hash.update((shared_key.len() as u64).to_le_bytes());
         hash.update(shared_key);
-        hash.update(name);
+        hash.update(&wanted.name);
+        hash.update([0]);
+        hash.update(wanted.purpose);
         let kept = self.root.join(format!("kept-{}", berth_kit::id::hex(&hash.finalize()[..16])));
         let (path, is_kept) = match shared_key.is_empty() || busy.contains(&kept) {
             true => (self.root.join(format!("fresh-{}", berth_kit::id::generate())), false),

@@ -13,6 +13,14 @@ pub struct Rule {
     pub experimental: bool,
 }
 
+impl Rule {
+    /// Its page.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("https://docs.docker.com/go/dockerfile/rule/{}/", self.page)
+    }
+}
+
 const fn plain(name: &'static str, page: &'static str, description: &'static str) -> Rule {
     Rule { name, description, page, experimental: false }
 }
