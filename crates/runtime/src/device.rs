@@ -54,6 +54,7 @@ pub(crate) fn directory(
 
 fn filesystem(options: &Options, owner: (u32, u32)) -> berth_sys::Result<OwnedFd> {
     let new = NewFilesystem::open("tmpfs")?;
+    new.text("source", "tmpfs")?;
     for (key, value) in &options.data {
         match value {
             Some(value) => new.text(key, value.as_str())?,

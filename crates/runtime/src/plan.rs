@@ -38,6 +38,8 @@ pub(crate) struct Planned {
     pub(crate) destination: PathBuf,
     pub(crate) kind: Kind,
     pub(crate) options: Options,
+    /// What the mount table names as its source.
+    pub(crate) source: String,
     /// Id maps of its own.
     pub(crate) maps: Option<IdMaps>,
 }
@@ -150,7 +152,8 @@ fn planned(mount: &Mount, namespaces: &Namespaces) -> Result<Option<Planned>> {
     };
     let (users, groups) = (mount.uid_mappings().as_ref(), mount.gid_mappings().as_ref());
     let maps = users.or(groups).map(|_| IdMaps::of(users, groups, None)).transpose()?;
-    Ok(Some(Planned { destination, kind, options, maps }))
+    let source = mount.source().as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(Some(Planned { destination, kind, options, source, maps }))
 }
 
 fn host_view(options: &mut Options, path: &str) -> Kind {

@@ -85,6 +85,10 @@ impl ProcessPlan<'_> {
     /// `words` are for the filter's agent.
     pub(crate) fn confine(&self, identity: &Identity, words: &[u8]) -> Result<(), Failure> {
         let no_new_privileges = self.process.no_new_privileges().unwrap_or(false);
+        // Before the filter, which may refuse even these calls.
+        berth_sys::descriptor::close_on_exec_from(3 + self.kept)
+            .map_err(|errno| Failure::kernel("exec", "cannot close descriptors", errno))?;
+        label::set_for_exec(self.process)?;
         if !no_new_privileges {
             self.install_filter(words)?;
         }
@@ -131,17 +135,11 @@ impl ProcessPlan<'_> {
         Ok(())
     }
 
-    /// Executes the program; returns only when that failed. Everything is closed on the way but 0, 1 and 2.
+    /// Executes the program; returns only when that failed.
     pub(crate) fn execute(&self, identity: &Identity) -> Failure {
         let arguments = strings(self.process.args().as_deref().unwrap_or_default());
         let environment = self.environment(identity);
         let vectors = Vectors::new(&arguments, &environment);
-        if let Err(errno) = berth_sys::descriptor::close_on_exec_from(3 + self.kept) {
-            return Failure::kernel("exec", "cannot close descriptors", errno);
-        }
-        if let Err(failure) = label::set_for_exec(self.process) {
-            return failure;
-        }
         if let Err(errno) = process::reset_signals() {
             return Failure::kernel("exec", "cannot reset signals", errno);
         }

@@ -50,10 +50,10 @@ pub(crate) fn all(
         let plain = |errno| fail((errno, String::new()));
         let view = if directories.names.is_empty() {
             let options = Options { set: mount.options.set, ..Options::default() };
-            filesystem::make("cgroup2", &options).map_err(fail)?
+            filesystem::make("cgroup2", "cgroup", &options).map_err(fail)?
         } else {
             let data = vec![(String::from("mode"), Some(String::from("755")))];
-            filesystem::make("tmpfs", &Options { data, ..Options::default() }).map_err(fail)?
+            filesystem::make("tmpfs", "cgroup", &Options { data, ..Options::default() }).map_err(fail)?
         };
         attach::one(root, &mount.destination, &view).map_err(plain)?;
         if !directories.names.is_empty() {

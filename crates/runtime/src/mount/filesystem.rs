@@ -13,7 +13,7 @@ use crate::plan::{Kind, Planned};
 pub(crate) fn all(mounts: &[Planned]) -> std::result::Result<Vec<Option<OwnedFd>>, Failure> {
     let make = |mount: &Planned| match &mount.kind {
         Kind::Filesystem(kind) => {
-            let made = make(kind, &mount.options);
+            let made = make(kind, &mount.source, &mount.options);
             let what = format_args!("cannot mount {kind} on {}", mount.destination.display()).to_string();
             made.map(Some).map_err(|(errno, said)| Failure::kernel("mount", format!("{what}{said}"), errno))
         }
@@ -23,9 +23,12 @@ pub(crate) fn all(mounts: &[Planned]) -> std::result::Result<Vec<Option<OwnedFd>
 }
 
 /// One detached file system; on failure with what the kernel said about it.
-pub(crate) fn make(kind: &str, options: &Options) -> std::result::Result<OwnedFd, (Errno, String)> {
+pub(crate) fn make(kind: &str, source: &str, options: &Options) -> std::result::Result<OwnedFd, (Errno, String)> {
     let new = NewFilesystem::open(kind).map_err(|errno| (errno, String::new()))?;
     let configure = || -> Result<OwnedFd> {
+        if !source.is_empty() && !source.contains('\0') {
+            new.text("source", source)?;
+        }
         for (key, value) in &options.data {
             match value {
                 Some(value) => new.text(key, value.as_str())?,

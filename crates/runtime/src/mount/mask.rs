@@ -24,7 +24,7 @@ pub(crate) fn hide(root: BorrowedFd<'_>, paths: &[String]) -> Result<(), Failure
             let covered = empty.put(target.as_fd(), || {
                 let data = vec![(String::from("size"), Some(String::from("0")))];
                 let options = Options { set: attr::READ_ONLY, data, ..Options::default() };
-                filesystem::make("tmpfs", &options).map_err(|(errno, _)| errno)
+                filesystem::make("tmpfs", "tmpfs", &options).map_err(|(errno, _)| errno)
             });
             covered.map_err(fail)?;
         } else {
