@@ -26,7 +26,7 @@ const SIDEWAYS: &[(&str, &[&str])] = &[
     ("network", &["event"]),
     ("volume", &["event"]),
     ("container", &["event", "image", "network", "volume"]),
-    ("build", &["event", "image", "network"]),
+    ("build", &["container", "event", "image", "network"]),
     ("machine", &["event", "image", "network"]),
     ("api", &["buildkit"]),
     ("cli", &["client"]),

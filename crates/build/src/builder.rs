@@ -1,0 +1,464 @@
+//! The builder: a request becomes images.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use berth_container::Containers;
+use berth_dockerfile::{
+    Dockerfile,
+    scope::{Globals, Platforms},
+};
+use berth_image::Images;
+use berth_kit::time::Timestamp;
+use berth_record::Store;
+use berth_snapshot::Snapshotter;
+use berth_spec::{Digest, Platform};
+use tokio::sync::{OnceCell, mpsc};
+
+use crate::{
+    BuildRecord, Error, Event, EventSender, HistoryFilter, PruneReport, PruneRequest, Request, Result,
+    cache::{Cache, Entry},
+    checksum::Checksums,
+    context::{ContextStore, blocking},
+    event::{Outcome, Teller, Warning},
+    history::History,
+    layer::Scratch,
+    mount::CacheFolders,
+    plan,
+    stage::Solve,
+    state::State,
+    usage,
+};
+
+/// Events that may wait on their way through the history.
+const QUEUE: usize = 256;
+/// What the cache is cut down to after a build, in bytes, unless the daemon says otherwise.
+const KEEP_BYTES: u64 = 20 << 30;
+
+/// Builds. Clones share everything.
+#[derive(Clone)]
+pub struct Builder {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub images: Images,
+    pub containers: Containers,
+    pub snapshots: Arc<dyn Snapshotter>,
+    pub cache: Arc<Cache>,
+    pub checksums: Checksums,
+    pub contexts: ContextStore,
+    pub folders: CacheFolders,
+    pub history: History,
+    pub keep_bytes: u64,
+}
+
+/// An image that was built.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// Digest of its configuration.
+    pub id: Digest,
+    /// What it runs on.
+    pub platform: Platform,
+}
+
+/// What a build came to.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// Its name in the history.
+    pub reference: String,
+    /// One a platform, in the request's order.
+    pub images: Vec<Built>,
+    /// Names of the first.
+    pub names: Vec<String>,
+}
+
+impl Builder {
+    /// Opens the cache below `root`; `keep_bytes` is what it is cut down to after each build.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Record`].
+    pub fn open(
+        root: &Path,
+        store: Store,
+        images: Images,
+        containers: Containers,
+        snapshots: Arc<dyn Snapshotter>,
+        keep_bytes: Option<u64>,
+    ) -> Result<Self> {
+        let cache = Arc::new(Cache::open(store.clone())?);
+        images.set_keeper(Arc::clone(&cache) as Arc<dyn berth_image::Keeper>);
+        let shared = Shared {
+            contexts: ContextStore::open(&root.join("context"), &root.join("work"))?,
+            folders: CacheFolders::open(&root.join("cache"))?,
+            history: History::open(store, root.join("history"))?,
+            checksums: Checksums::default(),
+            keep_bytes: keep_bytes.unwrap_or(KEEP_BYTES),
+            images,
+            containers,
+            snapshots,
+            cache,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Folders of clients.
+    #[must_use]
+    pub fn contexts(&self) -> &ContextStore {
+        &self.shared.contexts
+    }
+
+    /// Builds. Dropping the future cancels. `events` hears what happens.
+    ///
+    /// # Errors
+    /// Any of this crate's; the first step that fails ends the build.
+    pub async fn build(&self, mut request: Request, events: EventSender) -> Result<Finished> {
+        if request.reference.is_empty() {
+            request.reference = berth_kit::id::generate();
+        }
+        let mut record = record_of(&request);
+        self.shared.history.put(&record)?;
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let mut kept =
+            Kept { shared: Arc::clone(&self.shared), record: record.clone(), events: Vec::new(), done: false };
+        let work = self.work(request, Teller::new(sender));
+        let listen = pass_on(receiver, &events, &mut kept.events);
+        let (outcome, ()) = tokio::join!(work, listen);
+        record.completed = Some(Timestamp::now());
+        match &outcome {
+            Ok(finished) => record.images = finished.images.iter().map(|image| image.id.to_string()).collect(),
+            Err(error) => record.error = Some(error.chain()),
+        }
+        let steps = last_vertexes(&kept.events);
+        (record.steps, record.cached) = (steps.len(), steps.values().filter(|cached| **cached).count());
+        let end = Event::Outcome(Outcome {
+            images: record.images.clone(),
+            names: outcome.as_ref().map(|finished| finished.names.clone()).unwrap_or_default(),
+            reference: record.reference.clone(),
+            error: record.error.clone(),
+        });
+        let _ = events.send(end.clone()).await;
+        kept.events.push(end);
+        kept.record = record;
+        kept.finish();
+        drop(kept);
+        outcome
+    }
+
+    async fn work(&self, request: Request, teller: Teller) -> Result<Finished> {
+        let _hold = self.shared.images.hold();
+        let file = parse(&request)?;
+        let request = Arc::new(request);
+        let file = Arc::new(file);
+        let host = Platform::host();
+        let platforms = if request.platforms.is_empty() { vec![host.clone()] } else { request.platforms.clone() };
+        let mut solves = Vec::new();
+        for target in platforms {
+            solves.push(self.solve_of(&request, &file, &host, target, teller.clone())?);
+        }
+        warn(&solves[0], &teller).await?;
+        let states = futures_util::future::try_join_all(solves.iter().map(|solve| run(Arc::clone(solve)))).await?;
+        let mut images = Vec::new();
+        for (solve, state) in solves.iter().zip(states) {
+            let names = if images.is_empty() { request.tags.clone() } else { Vec::new() };
+            images.push(self.finish(solve, state, names).await?);
+        }
+        for solve in &solves {
+            let used = std::mem::take(&mut *solve.used.lock().unwrap_or_else(PoisonError::into_inner));
+            let cache = Arc::clone(&self.shared.cache);
+            blocking(move || {
+                cache.note_uses(&used);
+                Ok(())
+            })
+            .await?;
+        }
+        self.collect_later();
+        Ok(Finished { reference: request.reference.clone(), images, names: request.tags.clone() })
+    }
+
+    fn solve_of(
+        &self,
+        request: &Arc<Request>,
+        file: &Arc<Dockerfile>,
+        host: &Platform,
+        target: Platform,
+        teller: Teller,
+    ) -> Result<Arc<Solve>> {
+        if !can_run(host, &target) {
+            return Err(Error::Invalid(format!(
+                "platform {target} cannot be built here: no program for it is registered with binfmt_misc"
+            )));
+        }
+        let platforms = Platforms { build: host.clone(), target };
+        let stage = request.target.clone().unwrap_or_default();
+        let globals =
+            Globals::new(file, &request.args, &platforms, &stage).map_err(|fault| plan::faulty(request, &fault))?;
+        let epoch = match request.args.get("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) {
+            None => None,
+            Some(text) => Some(text.parse().map_err(|_| Error::Invalid(format!("invalid SOURCE_DATE_EPOCH: {text}")))?),
+        };
+        Ok(Arc::new(Solve {
+            shared: Arc::clone(&self.shared),
+            request: Arc::clone(request),
+            file: Arc::clone(file),
+            globals,
+            platforms,
+            teller,
+            epoch,
+            stages: file.stages.iter().map(|_| OnceCell::new()).collect(),
+            trees: Mutex::default(),
+            ignore: OnceLock::new(),
+            used: Mutex::default(),
+        }))
+    }
+
+    async fn finish(&self, solve: &Solve, mut state: State, names: Vec<String>) -> Result<Built> {
+        if !solve.request.labels.is_empty() {
+            state.set_labels(solve.request.labels.clone());
+        }
+        let mut config = state.config;
+        config.created = Some(solve.epoch.map_or_else(|| state.stamp.clone(), |_| solve.stamp(Timestamp::now())));
+        config.author = state.author;
+        config.comment = None;
+        let platform = Platform::of_config(&config);
+        let bytes = serde_json::to_vec(&config).map_err(|error| Error::Invalid(error.to_string()))?;
+        let images = self.shared.images.clone();
+        let id = blocking(move || Ok(images.adopt_image(&bytes, &names)?)).await?;
+        Ok(Built { id, platform })
+    }
+
+    /// Cuts the cache down once nobody waits for it.
+    fn collect_later(&self) {
+        let builder = self.clone();
+        tokio::spawn(async move {
+            let request = PruneRequest { all: true, keep_bytes: builder.shared.keep_bytes, ..PruneRequest::default() };
+            if let Err(error) = builder.prune(request).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot cut the build cache down");
+            }
+        });
+    }
+
+    /// Removes from the cache.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an unknown filter, [`Error::Record`], [`Error::File`].
+    pub async fn prune(&self, request: PruneRequest) -> Result<PruneReport> {
+        if let Some((name, _)) = request.filters.iter().find(|(name, _)| !usage::FILTERS.contains(&name.as_str())) {
+            return Err(Error::Invalid(format!("invalid filter '{name}'")));
+        }
+        let shared = Arc::clone(&self.shared);
+        let report = blocking(move || shared.prune(&request)).await?;
+        if !report.removed.is_empty() {
+            self.shared.images.collect().await?;
+        }
+        Ok(report)
+    }
+
+    /// What the cache holds, with the bytes of each entry.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] when the daemon ends.
+    pub async fn usage(&self) -> Result<Vec<(Entry, u64)>> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            Ok(shared
+                .cache
+                .all()
+                .into_iter()
+                .map(|entry| (shared.bytes_of(&entry), entry))
+                .map(|(bytes, entry)| (entry, bytes))
+                .collect())
+        })
+        .await
+    }
+
+    /// Builds of the past, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Record`].
+    pub fn history(&self, filter: &HistoryFilter) -> Result<Vec<BuildRecord>> {
+        self.shared.history.list(filter)
+    }
+
+    /// One build of the past: its name or how that begins, `^1` for the one before the last, empty for the last.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Record`].
+    pub fn build_record(&self, reference: &str) -> Result<BuildRecord> {
+        self.shared.history.find(reference)
+    }
+
+    /// What a build told, as JSON documents, a line each.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::File`].
+    pub fn build_events(&self, reference: &str) -> Result<Vec<u8>> {
+        self.shared.history.events(&self.shared.history.find(reference)?.reference)
+    }
+
+    /// Forgets a build.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Record`], [`Error::File`].
+    pub fn forget_build(&self, reference: &str) -> Result<()> {
+        self.shared.history.remove(&self.shared.history.find(reference)?.reference)
+    }
+
+    /// The files of an image that was built, as a read-only folder that stays while the guard lives.
+    ///
+    /// # Errors
+    /// [`Error::Image`], [`Error::Snapshot`].
+    pub async fn files(&self, id: &Digest) -> Result<(std::os::fd::OwnedFd, Box<dyn std::any::Any + Send + Sync>)> {
+        let image = self.shared.images.resolve(id.as_str()).await?;
+        let top = image.top.as_deref().and_then(|top| Digest::parse(top).ok());
+        let snapshots = Arc::clone(&self.shared.snapshots);
+        blocking(move || {
+            let scratch = Scratch::create(&snapshots, top.as_ref())?;
+            let root = scratch.mount(true)?;
+            Ok((root, Box::new(scratch) as Box<dyn std::any::Any + Send + Sync>))
+        })
+        .await
+    }
+}
+
+/// What a build leaves in the history, also when it is dropped before its end.
+struct Kept {
+    shared: Arc<Shared>,
+    record: BuildRecord,
+    events: Vec<Event>,
+    done: bool,
+}
+
+impl Kept {
+    fn finish(&mut self) {
+        self.done = true;
+        if let Err(error) = self.shared.history.keep(&self.record, &self.events) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot keep the history of a build");
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if !self.done {
+            self.record.completed = Some(Timestamp::now());
+            self.record.error = Some(Error::Cancelled.to_string());
+            self.finish();
+        }
+    }
+}
+
+fn record_of(request: &Request) -> BuildRecord {
+    BuildRecord {
+        reference: request.reference.clone(),
+        name: request.tags.first().cloned().unwrap_or_else(|| request.dockerfile_name.clone()),
+        created: Timestamp::now(),
+        completed: None,
+        error: None,
+        images: Vec::new(),
+        tags: request.tags.clone(),
+        target: request.target.clone(),
+        dockerfile: request.dockerfile_name.clone(),
+        platforms: request.platforms.iter().map(Platform::to_string).collect(),
+        args: request.args.keys().cloned().collect(),
+        steps: 0,
+        cached: 0,
+    }
+}
+
+async fn pass_on(mut from: mpsc::Receiver<Event>, to: &EventSender, kept: &mut Vec<Event>) {
+    while let Some(event) = from.recv().await {
+        kept.push(event.clone());
+        let _ = to.send(event).await;
+    }
+}
+
+/// The steps that ended, and whether each came from the cache.
+fn last_vertexes(events: &[Event]) -> BTreeMap<&str, bool> {
+    let ended = events.iter().filter_map(|event| match event {
+        Event::Vertex(vertex) if vertex.completed.is_some() => Some((vertex.id.as_str(), vertex.cached)),
+        _ => None,
+    });
+    ended.collect()
+}
+
+fn parse(request: &Request) -> Result<Dockerfile> {
+    berth_dockerfile::parse_bytes(&request.dockerfile).map_err(|faults| {
+        let text = String::from_utf8_lossy(&request.dockerfile);
+        let all: Vec<String> = faults.iter().map(|fault| fault.render(&request.dockerfile_name, &text)).collect();
+        Error::Dockerfile(all.join("\n"))
+    })
+}
+
+/// Tells what the checks found; fails where the file says that findings fail.
+async fn warn(solve: &Solve, teller: &Teller) -> Result<()> {
+    let request = &solve.request;
+    let found = {
+        let around = berth_dockerfile::lint::Surroundings {
+            build_args: &request.args,
+            platforms: &solve.platforms,
+            target: request.target.as_deref().unwrap_or_default(),
+            ignore: None,
+            base_env: &|_| None,
+            check: None,
+        };
+        berth_dockerfile::lint::check(&solve.file, &around)
+    };
+    let text = String::from_utf8_lossy(&request.dockerfile);
+    for finding in &found {
+        let warning = Warning {
+            rule: finding.rule.unwrap_or_default().to_owned(),
+            message: finding.message.clone(),
+            line: finding.span.start.line,
+            column: finding.span.start.column,
+            rendered: finding.render(&request.dockerfile_name, &text),
+        };
+        teller.tell(Event::Warning(warning)).await;
+    }
+    match found.first().filter(|_| solve.file.directives.check.error) {
+        Some(first) => Err(plan::faulty(request, first)),
+        None => Ok(()),
+    }
+}
+
+/// Solves what the target needs, all stages at once.
+async fn run(solve: Arc<Solve>) -> Result<State> {
+    let (file, request) = (Arc::clone(&solve.file), Arc::clone(&solve.request));
+    let target = file.target(request.target.as_deref()).ok_or_else(|| {
+        let name = request.target.as_deref().unwrap_or_default();
+        Error::Invalid(format!("failed to reach build target {name} in Dockerfile"))
+    })?;
+    let needed = plan::needed(&file, &request, &solve.globals, target.index)?;
+    for index in &needed {
+        solve.announce(*index).await;
+    }
+    let stages = needed.iter().map(|index| {
+        let (solve, index) = (Arc::clone(&solve), *index);
+        async move { solve.stage(index).await }
+    });
+    let solved = futures_util::future::try_join_all(stages).await?;
+    let position = needed.iter().position(|index| *index == target.index).unwrap_or(0);
+    Ok(State::clone(&solved[position]))
+}
+
+/// Whether programs of a platform run on this host, by themselves or by what is registered for them.
+fn can_run(host: &Platform, wanted: &Platform) -> bool {
+    if wanted.os != "linux" {
+        return false;
+    }
+    if wanted.architecture == host.architecture || (host.architecture == "amd64" && wanted.architecture == "386") {
+        return true;
+    }
+    let program = match wanted.architecture.as_str() {
+        "arm64" => "aarch64",
+        "amd64" => "x86_64",
+        "386" => "i386",
+        "loong64" => "loongarch64",
+        other => other,
+    };
+    std::fs::read_to_string(format!("/proc/sys/fs/binfmt_misc/qemu-{program}"))
+        .is_ok_and(|text| text.starts_with("enabled"))
+}
