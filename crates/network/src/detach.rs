@@ -9,6 +9,7 @@ use crate::{
     Error, Netns, Result,
     networks::{Networks, Shared, blocking},
     record::{EndpointRecord, NetworkRecord},
+    settle::At,
 };
 
 impl Networks {
@@ -20,7 +21,7 @@ impl Networks {
     pub async fn detach(&self, container_id: &str) -> Result<()> {
         let mut outcome = Ok(());
         for endpoint in self.endpoints(container_id) {
-            outcome = outcome.and(self.leave(endpoint).await);
+            outcome = outcome.and(self.leave(endpoint, At::Leisure).await);
         }
         outcome
     }
@@ -54,7 +55,7 @@ impl Networks {
             }
             None => Ok(()),
         };
-        let outcome = self.leave(endpoint).await;
+        let outcome = self.leave(endpoint, At::Once).await;
         self.settle_those(|leaving| leaving.id == endpoint_id).await;
         let (shared, container_id) = (Arc::clone(&self.shared), container_id.to_owned());
         blocking(move || {
@@ -65,7 +66,7 @@ impl Networks {
         unplugged.and(outcome)
     }
 
-    async fn leave(&self, endpoint: EndpointRecord) -> Result<()> {
+    async fn leave(&self, endpoint: EndpointRecord, at: At) -> Result<()> {
         for port in endpoint.ports.iter().filter(|port| port.host_ip.is_ipv6()) {
             self.shared.relays.close(port);
         }
@@ -73,7 +74,7 @@ impl Networks {
         let endpoint_id = endpoint.id.clone();
         let withdrawn = blocking(move || Ok(shared.withdraw(&endpoint_id))).await?;
         let Some(outcome) = withdrawn else { return Ok(()) };
-        self.shared.depart(endpoint.clone());
+        self.shared.depart(endpoint.clone(), at);
         let network = self.shared.lock().networks.get(&endpoint.network_id).cloned();
         self.shared.announce(&endpoint.network_id);
         if let Some(network) = network {

@@ -164,6 +164,21 @@ impl Networks {
         self.shared.firewall.name()
     }
 
+    /// The daemon ends. When no container is left, the kernel's settings are what they were before the engine changed
+    /// them; while some go on, they stay.
+    ///
+    /// # Errors
+    /// [`Error::Setting`], [`Error::Record`].
+    pub async fn close(&self) -> Result<()> {
+        self.settle().await;
+        let in_use = self.shared.lock().endpoints.values().any(EndpointRecord::is_wired);
+        if in_use {
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        blocking(move || shared.restore_settings()).await
+    }
+
     /// Removes everything that networks have put on the host: links, packet rules, changed settings. Records stay, but
     /// for the endpoints'. For the end of a test, or of the engine on a machine.
     ///

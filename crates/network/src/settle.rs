@@ -16,6 +16,15 @@ use crate::{
 /// How long the kernel has to remove a dead container's links itself.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// When links of a departed endpoint go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum At {
+    /// Its container lives on.
+    Once,
+    /// Its container has ended, and most likely the kernel removes them.
+    Leisure,
+}
+
 /// Signals between departures and those who wait for them.
 #[derive(Debug, Default)]
 pub(crate) struct Departures {
@@ -43,11 +52,13 @@ impl Networks {
 
 impl Shared {
     /// Removes the links of a withdrawn endpoint in the background.
-    pub fn depart(self: &Arc<Self>, endpoint: EndpointRecord) {
+    pub fn depart(self: &Arc<Self>, endpoint: EndpointRecord, at: At) {
         let shared = Arc::clone(self);
         tokio::spawn(async move {
-            // Running out of time and being hurried are both a start.
-            let _ = tokio::time::timeout(GRACE, shared.departures.hurry.notified()).await;
+            if at == At::Leisure {
+                // Running out of time and being hurried are both a start.
+                let _ = tokio::time::timeout(GRACE, shared.departures.hurry.notified()).await;
+            }
             let (at_work, id) = (Arc::clone(&shared), endpoint.id.clone());
             if let Err(error) = blocking(move || at_work.remove_links(&endpoint)).await {
                 tracing::warn!(%error, endpoint = id, "links of a detached container stay until the daemon starts again");

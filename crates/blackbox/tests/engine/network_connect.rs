@@ -25,6 +25,14 @@ fn inside(engine: &Engine, container: &str, script: &str) -> String {
     engine.cli(&["exec", container, "sh", "-c", script]).text()
 }
 
+/// Removes containers, and the networks that nobody uses then.
+fn clear(engine: &Engine, containers: &[&str]) {
+    for name in containers {
+        engine.http().delete(&format!("/containers/{name}?force=1")).expect(204);
+    }
+    engine.http().post("/networks/prune").expect(200);
+}
+
 const WEB: &str = "mkdir -p /www; echo web > /www/index.html; exec httpd -f -p 80 -h /www";
 
 #[test]
@@ -32,7 +40,8 @@ fn a_running_container_joins_and_leaves() {
     let engine = Engine::start();
     create(&engine, "front", json!({"IPAM": {"Config": [{"Subnet": "10.71.0.0/24"}]}}));
     engine.run("web", &["sh", "-c", WEB], json!({}));
-    let wish = json!({"IPAMConfig": {"IPv4Address": "10.71.0.9"}, "Aliases": ["shop"], "MacAddress": "02:00:00:00:71:09"});
+    let wish =
+        json!({"IPAMConfig": {"IPv4Address": "10.71.0.9"}, "Aliases": ["shop"], "MacAddress": "02:00:00:00:71:09"});
     connect(&engine, "front", "web", wish).expect(200);
     let links = inside(&engine, "web", "ip addr");
     assert!(links.contains("10.71.0.9/24") && links.contains("02:00:00:00:71:09"), "{links}");
@@ -72,6 +81,7 @@ fn a_stopped_container_joins_at_its_next_start() {
     disconnect(&engine, "back", "idle").expect(200);
     engine.http().post("/containers/idle/start").expect(204);
     assert_eq!(engine.inspect("idle")["NetworkSettings"]["Networks"].as_object().unwrap().len(), 1);
+    clear(&engine, &["idle"]);
 }
 
 #[test]
@@ -95,12 +105,18 @@ fn modes_of_others_cannot_be_joined() {
 #[test]
 fn both_families_by_the_own_client() {
     let engine = Engine::start();
-    engine.berth(&["network", "create", "--ipv6", "--label", "a=b", "-o", "com.docker.network.driver.mtu=1400", "six"]).ok();
-    let listed = engine.berth(&["network", "ls", "--filter", "label=a", "--format", "{{.Name}} {{.Driver}} {{.IPv6}}"]).ok();
+    engine
+        .berth(&["network", "create", "--ipv6", "--label", "a=b", "-o", "com.docker.network.driver.mtu=1400", "six"])
+        .ok();
+    let listed =
+        engine.berth(&["network", "ls", "--filter", "label=a", "--format", "{{.Name}} {{.Driver}} {{.IPv6}}"]).ok();
     assert_eq!(listed.trim(), "six bridge true");
-    engine.run("web", &["sh", "-c", "mkdir -p /www; echo web > /www/index.html; exec httpd -f -p [::]:80 -h /www"],
+    engine.run(
+        "web",
+        &["sh", "-c", "mkdir -p /www; echo web > /www/index.html; exec httpd -f -p [::]:80 -h /www"],
         json!({"ExposedPorts": {"80/tcp": {}}, "HostConfig": {"NetworkMode": "six",
-            "PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}}));
+            "PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}}),
+    );
     let shown = engine.inspect("web")["NetworkSettings"]["Networks"]["six"].clone();
     let ipv6 = shown["GlobalIPv6Address"].as_str().unwrap();
     assert!(ipv6.starts_with("fd") && shown["GlobalIPv6PrefixLen"] == 64, "{shown}");
@@ -115,13 +131,18 @@ fn both_families_by_the_own_client() {
     let pruned = engine.berth(&["network", "prune", "-f"]).ok();
     assert!(pruned.contains("other") && !pruned.contains("six"), "{pruned}");
     assert!(engine.berth(&["network", "rm", "six"]).text().is_empty(), "one in use stays");
+    clear(&engine, &["web"]);
 }
 
 #[test]
 fn ports_of_a_running_container_come_and_go() {
     let engine = Engine::start();
-    engine.run("web", &["sh", "-c", WEB], json!({"ExposedPorts": {"80/tcp": {}},
-        "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}}));
+    engine.run(
+        "web",
+        &["sh", "-c", WEB],
+        json!({"ExposedPorts": {"80/tcp": {}},
+        "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}}),
+    );
     let probe = env!("CARGO_BIN_EXE_probe");
     let fetch = |at: &str| engine.host(&[probe, "http", at]).text().contains("web");
     eventually("it answers", 5, || fetch("127.0.0.1:8080").then_some(()));
@@ -159,8 +180,11 @@ fn pools_are_used_up_with_a_clear_error() {
 #[test]
 fn speed_is_limited_by_flag() {
     let engine = Engine::start();
-    let line = ["run", "--rm", "--net-rate-in", "20m", "--net-rate-out", "10m", "busybox", "ip", "link", "show", "eth0"];
+    let line =
+        ["run", "--rm", "--net-rate-in", "20m", "--net-rate-out", "10m", "busybox", "ip", "link", "show", "eth0"];
     assert!(engine.berth(&line).ok().contains("qdisc tbf"));
     engine.berth(&["run", "--rm", "--net-rate-in", "fast", "busybox", "true"]).fails("no rate in bits per second");
-    engine.berth(&["run", "--rm", "--network", "host", "--net-rate-in", "1m", "busybox", "true"]).fails("conflicting options");
+    engine
+        .berth(&["run", "--rm", "--network", "host", "--net-rate-in", "1m", "busybox", "true"])
+        .fails("conflicting options");
 }

@@ -13,7 +13,7 @@ use std::{
     collections::HashSet,
     net::{Ipv4Addr, Ipv6Addr},
     os::fd::BorrowedFd,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, mpsc},
     time::Duration,
 };
 
@@ -37,6 +37,8 @@ const PREFIX: &str = "bv";
 /// The bridges' own address on their links, as Docker has it.
 const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 const CARRIER_TRIES: u32 = 40;
+/// Between two looks for a link that is being removed.
+const UNLINK_LOOK: Duration = Duration::from_micros(200);
 const CARRIER_PAUSE: Duration = Duration::from_micros(250);
 
 /// The bridge driver.
@@ -183,17 +185,18 @@ impl NetworkDriver for Bridge {
     fn ensure(&self, network: &NetworkRecord) -> Result<()> {
         let name = network.bridge.as_str();
         let mut socket = self.lock();
+        let gateway = network.subnet.as_ref().map(|subnet| subnet.gateway);
+        let gateway6 = network.subnet6.as_ref().map(|subnet| subnet.gateway);
+        let mac = mac_of(gateway, gateway6);
         let found = match link::find(&mut socket, name).map_err(failed("look for", name))? {
             Some(found) => Some(found),
-            None => {
-                let gateway = network.subnet.as_ref().map(|subnet| subnet.gateway);
-                let gateway6 = network.subnet6.as_ref().map(|subnet| subnet.gateway);
-                let mac = mac_of(gateway, gateway6);
-                match socket.transact(vec![link::add_bridge(name, mac, network.mtu)]) {
-                    Err(refusal) if !refusal.is(Errno::EXIST) => return Err(failed("create bridge", name)(refusal)),
-                    _ => link::find(&mut socket, name).map_err(failed("look for", name))?,
-                }
+            None if rename_back(&mut socket, name, mac)? => {
+                link::find(&mut socket, name).map_err(failed("look for", name))?
             }
+            None => match socket.transact(vec![link::add_bridge(name, mac, network.mtu)]) {
+                Err(refusal) if !refusal.is(Errno::EXIST) => return Err(failed("create bridge", name)(refusal)),
+                _ => link::find(&mut socket, name).map_err(failed("look for", name))?,
+            },
         };
         let bridge = found.filter(|link| link.kind == "bridge").ok_or(Error::NotBridge { name: name.to_owned() })?;
         let _ = socket.transact(vec![link::without_link_local(bridge.index)]);
@@ -262,8 +265,44 @@ impl NetworkDriver for Bridge {
         })
     }
 
+    /// The container's end is removed there: whoever renamed the host's end has not hidden it.
+    fn unplug(&self, _: &NetworkRecord, endpoint: &EndpointRecord, namespace: BorrowedFd<'_>) -> Result<()> {
+        let outside = link::find(&mut self.lock(), &endpoint.host_ifname);
+        if outside.map_err(failed("look for", &endpoint.host_ifname))?.is_some() {
+            return Ok(());
+        }
+        let mut inside = Socket::open_in(namespace, Family::Route)
+            .map_err(failed("look into the container of", &endpoint.host_ifname))?;
+        let links = link::list(&mut inside).map_err(failed("list links beside", &endpoint.ifname))?;
+        let own = links.iter().find(|link| link.kind == "veth" && link.mac == endpoint.mac);
+        own.map_or(Ok(()), |link| remove_link(&mut inside, &link.name))
+    }
+
+    /// The kernel takes a link out of sight at once, and then makes whoever removes it wait for some 20 ms until nobody
+    /// can hold it any more. So a thread waits, and this returns when the link is gone for everybody else.
     fn leave(&self, _: &NetworkRecord, endpoint: &EndpointRecord) -> Result<()> {
-        remove_link(&mut self.remover(), &endpoint.host_ifname)
+        let name = endpoint.host_ifname.clone();
+        let (tell, told) = mpsc::channel();
+        let remove = move || {
+            let opened = Socket::open(Family::Route).map_err(failed("remove", &name));
+            // Nobody listens any more once the link is out of sight.
+            let _ = tell.send(opened.and_then(|mut socket| remove_link(&mut socket, &name)));
+        };
+        let thread = std::thread::Builder::new().name("berth-unlink".to_owned()).stack_size(128 * 1024);
+        if thread.spawn(remove).is_err() {
+            return remove_link(&mut self.remover(), &endpoint.host_ifname);
+        }
+        loop {
+            match told.recv_timeout(UNLINK_LOOK) {
+                Ok(outcome) => return outcome,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::BrokenOff),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+            }
+            let found = link::find(&mut self.lock(), &endpoint.host_ifname);
+            if found.map_err(failed("look for", &endpoint.host_ifname))?.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     fn sweep(&self, network: &NetworkRecord, endpoints: &[EndpointRecord]) -> Result<Sweep> {
@@ -304,6 +343,20 @@ pub fn mac_of(ipv4: Option<Ipv4Addr>, ipv6: Option<Ipv6Addr>) -> [u8; 6] {
 /// answered within the bridge, which needs a port that sends frames back.
 fn bridged_packets_meet_rules() -> bool {
     sysctl::read("net/bridge/bridge-nf-call-iptables").is_ok_and(|value| value == "1")
+}
+
+/// Gives a bridge that somebody renamed its name again: it is known by its hardware address. Whether there was one.
+fn rename_back(socket: &mut Socket, name: &str, mac: [u8; 6]) -> Result<bool> {
+    let links = link::list(socket).map_err(failed("look for", name))?;
+    let is_it = |link: &&Link| link.kind == "bridge" && link.mac == mac;
+    let Some(renamed) = links.iter().find(is_it) else { return Ok(false) };
+    tracing::warn!(link = renamed.name, name, "a network's bridge was renamed; it gets its name back");
+    let outcome = socket.transact(vec![link::rename(renamed.index, name)]).or_else(|_| {
+        // Older kernels rename no link that is up.
+        socket.transact(vec![link::down(renamed.index)])?;
+        socket.transact(vec![link::rename(renamed.index, name)])
+    });
+    outcome.map(|()| true).map_err(failed("rename", name))
 }
 
 /// Path of a link's setting; a dot in its name stays one.

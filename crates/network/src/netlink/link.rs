@@ -242,6 +242,12 @@ pub fn up(index: u32) -> Request {
     Request::new(rt::NEWLINK, 0, &header(index, rt::IFF_UP, rt::IFF_UP))
 }
 
+/// Takes a link down.
+#[must_use]
+pub fn down(index: u32) -> Request {
+    Request::new(rt::NEWLINK, 0, &header(index, 0, rt::IFF_UP))
+}
+
 /// Keeps the kernel from giving a link an IPv6 link-local address of its own when it comes up.
 #[must_use]
 pub fn without_link_local(index: u32) -> Request {

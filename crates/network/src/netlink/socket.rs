@@ -25,6 +25,8 @@ use super::{
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Messages per `sendmsg(2)`: their acknowledgements must fit into the receive buffer.
 const BATCH_MESSAGES: usize = 256;
+/// How long to wait for whom the kernel is busy with.
+const BUSY_PAUSES_MS: [u64; 5] = [1, 2, 5, 10, 20];
 const RECEIVE_BYTES: usize = 64 * 1024;
 const SEND_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
@@ -152,7 +154,16 @@ impl Socket {
     ///
     /// # Errors
     /// The first refusal, in the order of the requests.
-    pub fn transact(&mut self, requests: Vec<Request>) -> Result<(), Refusal> {
+    pub fn transact(&mut self, mut requests: Vec<Request>) -> Result<(), Refusal> {
+        if let [_] = requests.as_slice()
+            && let Some(request) = requests.pop()
+        {
+            return patiently(|| self.transact_once(vec![request.clone()]));
+        }
+        self.transact_once(requests)
+    }
+
+    fn transact_once(&mut self, requests: Vec<Request>) -> Result<(), Refusal> {
         let mut outcome = Ok(());
         let mut requests = requests.into_iter().enumerate().peekable();
         while requests.peek().is_some() {
@@ -181,6 +192,10 @@ impl Socket {
         if requests.is_empty() {
             return Ok(());
         }
+        patiently(|| self.commit_once(requests.clone()))
+    }
+
+    fn commit_once(&mut self, requests: Vec<Request>) -> Result<(), Refusal> {
         // struct nfgenmsg with the subsystem as its resource (nfnetlink_rcv_batch).
         let marker = [0, 0, 0, 10];
         let begin = self.next();
@@ -335,7 +350,48 @@ impl AsRawFd for Socket {
     }
 }
 
+/// Does `work` again when the kernel says that it is busy with somebody else's change, which passes in milliseconds.
+fn patiently(mut work: impl FnMut() -> Result<(), Refusal>) -> Result<(), Refusal> {
+    for pause_ms in BUSY_PAUSES_MS {
+        match work() {
+            Err(refusal) if refusal.is(Errno::BUSY) || refusal.is(Errno::INTR) => {
+                std::thread::sleep(Duration::from_millis(pause_ms))
+            }
+            outcome => return outcome,
+        }
+    }
+    work()
+}
+
 fn refusal(message: &reply::Message<'_>, index: usize) -> Result<Option<Refusal>, Malformed> {
     let (errno, words) = reply::acknowledgement(message)?;
     Ok((errno != 0).then(|| Refusal::Kernel { index, errno: Errno::from_raw_os_error(errno), words }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_busy_is_asked_again_and_who_refuses_is_not() {
+        let busy = |errno| Err(Refusal::Kernel { index: 0, errno, words: None });
+        let mut asked = 0;
+        let outcome = patiently(|| {
+            asked += 1;
+            if asked < 4 { busy(Errno::BUSY) } else { Ok(()) }
+        });
+        assert_eq!((outcome, asked), (Ok(()), 4));
+        asked = 0;
+        let outcome = patiently(|| {
+            asked += 1;
+            busy(Errno::BUSY)
+        });
+        assert!(outcome.is_err() && asked == 6, "and not for ever");
+        asked = 0;
+        let outcome = patiently(|| {
+            asked += 1;
+            busy(Errno::EXIST)
+        });
+        assert!(outcome.is_err() && asked == 1);
+    }
 }

@@ -152,7 +152,7 @@ fn networks_of_ipv6_alone_and_addresses_by_wish() {
         assert_eq!(endpoint.published.len(), 1);
         serve6(&container, 80);
         let at: SocketAddr = "[fd77::ffff]:8080".parse().unwrap();
-        ask(at).expect("the bridge's address");
+        ask_patiently(at).expect("the bridge's address");
         let local: SocketAddr = "[::1]:8080".parse().unwrap();
         tokio::task::spawn_blocking(move || ask(local)).await.unwrap().expect("localhost over IPv6");
         let routes = container.inside(|| run("ip", &["-6", "route"]));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use berth_network::{Error, Protocol, driver::Bridge};
+use berth_network::{AttachRequest, Error, Protocol, driver::Bridge};
 
 use crate::stage::*;
 
@@ -200,5 +200,105 @@ fn published_ports_obey_the_host_s_input_chain() {
         ask(([127, 0, 0, 1], 8080)).expect("the host itself");
         run("nft", &["delete table ip host"]);
         networks.dismantle().await.unwrap();
+    });
+}
+
+/// Joins and leaves `count` times, and compares what there is of everything with what there was.
+async fn cycles(count: usize) {
+    let host = Host::new().await;
+    let container = Container::new();
+    let ports = [publish(80, Protocol::Tcp, None, None), publish(53, Protocol::Udp, None, None)];
+    let network = berth_network::CreateRequest { name: "six".to_owned(), enable_ipv6: true, ..Default::default() };
+    let id = host.networks.create(network).await.unwrap().id;
+    let cycle = async || {
+        let request = AttachRequest { network: "six".to_owned(), ..container.request(&ports) };
+        let address = host.networks.attach(request).await.unwrap().ipv4;
+        let netns = Some(berth_network::Netns::Pid(container.child.id()));
+        host.networks.disconnect("six", &container.id, netns).await.unwrap();
+        address
+    };
+    let first = cycle().await;
+    let look = || {
+        let namespaces = std::fs::read_dir("/proc/self/task").unwrap().count();
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().count();
+        (links(), container.inside(links), run("nft", &["list", "table", "inet", "berth"]), open, namespaces.min(64))
+    };
+    let before = look();
+    for _ in 0..count {
+        assert_eq!(cycle().await, first, "the address comes back each time");
+    }
+    let after = look();
+    assert_eq!((&before.0, &before.1, &before.2), (&after.0, &after.1, &after.2));
+    assert!(after.3 <= before.3 + 2, "descriptors: {} then {}", before.3, after.3);
+    assert_eq!(host.networks.inspect(&id).unwrap().endpoints.len(), 0);
+    let store = berth_record::Store::open(&host.dir.path().join("berth.db")).unwrap();
+    let records = store.summaries::<berth_network::EndpointRecord>(berth_network::record::ENDPOINTS).unwrap().0;
+    assert!(records.is_empty(), "no lease stays on disk");
+}
+
+#[test]
+fn two_hundred_cycles_leave_everything_where_it_was() {
+    alone_async("repair::two_hundred_cycles_leave_everything_where_it_was", || cycles(200));
+}
+
+/// Some minutes: `cargo nextest run -p berth-network --run-ignored all ten_thousand`.
+#[test]
+#[ignore = "takes minutes"]
+fn ten_thousand_cycles_leave_everything_where_it_was() {
+    if std::env::var_os(MARKER).is_none() {
+        let status = std::process::Command::new("unshare")
+            .arg("-n")
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "repair::ten_thousand_cycles_leave_everything_where_it_was", "--ignored", "--nocapture"])
+            .env(MARKER, "1")
+            .status();
+        return assert!(status.unwrap().success());
+    }
+    run("ip", &["link", "set", "lo", "up"]);
+    tokio::runtime::Runtime::new().unwrap().block_on(cycles(10_000));
+}
+
+#[test]
+fn renamed_links_are_found_again() {
+    alone_async("repair::renamed_links_are_found_again", || async {
+        let host = Host::new().await;
+        let (one, two) = (Container::new(), Container::new());
+        host.networks.attach(one.request(&[])).await.unwrap();
+        run("ip", &["link", "set", "berth0", "name", "mine"]);
+        let second = host.networks.attach(two.request(&[])).await.unwrap();
+        assert!(links().contains(&"berth0".to_owned()) && !links().contains(&"mine".to_owned()), "{:?}", links());
+        two.serve(80);
+        one.inside(|| ask((ip_of(&second), 80))).expect("the containers are on one bridge");
+        let veth = host.networks.inspect("bridge").unwrap().endpoints;
+        let veth = &veth.iter().find(|endpoint| endpoint.container_id == one.id).unwrap().host_ifname;
+        run("ip", &["link", "set", veth, "name", "theirs"]);
+        let netns = Some(berth_network::Netns::Pid(one.child.id()));
+        host.networks.disconnect("bridge", &one.id, netns).await.unwrap();
+        assert!(!links().contains(&"theirs".to_owned()), "{:?}", links());
+        host.networks.detach(&two.id).await.unwrap();
+        host.networks.dismantle().await.unwrap();
+        assert_eq!(links(), ["lo"]);
+    });
+}
+
+#[test]
+fn the_last_one_turns_the_settings_back() {
+    alone_async("repair::the_last_one_turns_the_settings_back", || async {
+        let forwards = || std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
+        let host = Host::new().await;
+        let container = Container::new();
+        host.networks.attach(container.request(&[])).await.unwrap();
+        assert_eq!(forwards(), "1\n");
+        host.networks.close().await.unwrap();
+        assert_eq!(forwards(), "1\n", "a container goes on without the daemon");
+        host.networks.detach(&container.id).await.unwrap();
+        host.networks.close().await.unwrap();
+        assert_eq!(forwards(), "0\n");
+        host.networks.attach(container.request(&[])).await.unwrap();
+        assert_eq!(forwards(), "1\n", "the next one turns it on again");
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+        host.networks.detach(&container.id).await.unwrap();
+        host.networks.dismantle().await.unwrap();
+        assert_eq!(forwards(), "0\n");
     });
 }
