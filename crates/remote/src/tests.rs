@@ -5,3 +5,4 @@ mod downloads;
 mod flaky;
 mod manifests;
 mod server;
+mod uploads;

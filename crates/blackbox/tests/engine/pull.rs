@@ -5,30 +5,15 @@ use std::process::{Child, Stdio};
 use berth_blackbox::{Engine, command, eventually, skip};
 use serde_json::{Value, json};
 
-const HOST: &str = "127.0.0.1:5000";
+pub const HOST: &str = "127.0.0.1:5000";
 
 /// A registry in the engine's network namespace.
-struct Registry(Child);
+pub struct Registry(Child);
 
 impl Registry {
     /// Starts one and copies the image `busybox` into it as `team/app:1`.
-    fn start(engine: &Engine) -> Registry {
-        let storage = engine.place().join("registry");
-        let settings = engine.place().join("registry.yml");
-        let text = json!({
-            "version": 0.1,
-            "log": {"level": "error"},
-            "storage": {"filesystem": {"rootdirectory": storage}, "delete": {"enabled": true}},
-            "http": {"addr": HOST},
-        });
-        std::fs::write(&settings, text.to_string()).expect("the registry's settings");
-        let mut server = engine.neighbour("docker-registry");
-        server.arg("serve").arg(&settings).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let registry = Registry(server.spawn().expect("the registry starts"));
-        eventually("the registry listens", 10, || {
-            let probe = engine.host(&["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/5000"]);
-            (probe.code == 0).then_some(())
-        });
+    pub fn start(engine: &Engine) -> Registry {
+        let registry = Registry::start_with(engine, None);
         let archive = engine.place().join("busybox.tar");
         let saved = engine.http().get("/images/busybox:latest/get").expect(200);
         std::fs::write(&archive, &saved.body).expect("the archive");
@@ -42,6 +27,32 @@ impl Registry {
             &format!("docker://{HOST}/team/app:1"),
         ]);
         assert_eq!(copied.code, 0, "skopeo: {copied:?}");
+        registry
+    }
+
+    /// Starts an empty one, for everybody or for users (lines of htpasswd).
+    pub fn start_with(engine: &Engine, users: Option<&str>) -> Registry {
+        let storage = engine.place().join("registry");
+        let settings = engine.place().join("registry.yml");
+        let mut text = json!({
+            "version": 0.1,
+            "log": {"level": "error"},
+            "storage": {"filesystem": {"rootdirectory": storage}, "delete": {"enabled": true}},
+            "http": {"addr": HOST},
+        });
+        if let Some(users) = users {
+            let path = engine.place().join("htpasswd");
+            std::fs::write(&path, users).expect("the users");
+            text["auth"] = json!({"htpasswd": {"realm": "test", "path": path}});
+        }
+        std::fs::write(&settings, text.to_string()).expect("the registry's settings");
+        let mut server = engine.neighbour("docker-registry");
+        server.arg("serve").arg(&settings).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let registry = Registry(server.spawn().expect("the registry starts"));
+        eventually("the registry listens", 10, || {
+            let probe = engine.host(&["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/5000"]);
+            (probe.code == 0).then_some(())
+        });
         registry
     }
 }
