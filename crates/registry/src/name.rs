@@ -41,8 +41,9 @@ pub fn fits(pattern: &str, name: &str) -> bool {
 /// Backtracks to the last star only, so the time is at most the product of the lengths.
 fn fits_bytes(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut position) = (0, 0);
-    // Where to go on when the rest does not fit: (pattern behind the star, name behind what it took, crosses slashes).
-    let (mut single, mut double): (Option<(usize, usize)>, Option<(usize, usize)>) = (None, None);
+    // Where to go on when the rest does not fit: pattern behind the star, name behind what it took.
+    let mut single: Option<(usize, usize)> = None;
+    let mut double: Option<(usize, usize)> = None;
     loop {
         if pattern[at..].starts_with(b"**") {
             at += 2;

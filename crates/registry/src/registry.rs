@@ -69,7 +69,7 @@ impl Registry {
         make_dir(&root)?;
         let lock = lock(&root)?;
         let store = match &settings.bucket {
-            Some(bucket) => Store::Bucket(Bucket::open(bucket)?),
+            Some(bucket) => Store::Bucket(Box::new(Bucket::open(bucket)?)),
             None => Store::Files(Files::open(&root)?),
         };
         if let Store::Bucket(bucket) = &store {

@@ -110,7 +110,7 @@ impl Access {
             let _ = self.failures.take(address);
             return Err(Fault::unauthorized());
         }
-        Ok(self.account(name)?.ok_or_else(Fault::unauthorized)?)
+        self.account(name)?.ok_or_else(Fault::unauthorized)
     }
 
     fn by_token(&self, text: &str) -> Outcome<Identity> {

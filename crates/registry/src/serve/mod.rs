@@ -10,7 +10,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::conn::auto,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -56,13 +56,12 @@ pub async fn serve(
 ) -> Result<()> {
     let acceptor = registry.settings.tls.as_ref().map(|(chain, key)| tls::acceptor(chain, key)).transpose()?;
     let places = Arc::new(Semaphore::new(registry.settings.limits.connections));
-    let graceful = Arc::new(GracefulShutdown::new());
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(door::serve(Arc::clone(&registry), door::bind(&registry.settings.root)?));
     tasks.spawn(chores(Arc::clone(&registry)));
     for listener in listeners {
         let (registry, acceptor) = (Arc::clone(&registry), acceptor.clone());
-        let (places, graceful) = (Arc::clone(&places), Arc::clone(&graceful));
+        let (places, stop) = (Arc::clone(&places), stop.clone());
         tasks.spawn(async move {
             loop {
                 // When all places are taken, whoever knocks waits.
@@ -72,19 +71,19 @@ pub async fn serve(
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 };
-                let (registry, acceptor, graceful) = (Arc::clone(&registry), acceptor.clone(), Arc::clone(&graceful));
+                let (registry, acceptor, stop) = (Arc::clone(&registry), acceptor.clone(), stop.clone());
                 tokio::spawn(async move {
                     let _place = place;
-                    welcome(registry, stream, address, acceptor, &graceful).await;
+                    welcome(registry, stream, address, acceptor, stop).await;
                 });
             }
         });
     }
     let _ = stop.wait_for(|is_over| *is_over).await;
     tasks.shutdown().await;
-    if let Some(graceful) = Arc::into_inner(graceful) {
-        let _ = tokio::time::timeout(END_PATIENCE, graceful.shutdown()).await;
-    }
+    // All places are free when all connections have ended.
+    let all = u32::try_from(registry.settings.limits.connections).unwrap_or(u32::MAX);
+    let _ = tokio::time::timeout(END_PATIENCE, places.acquire_many(all)).await;
     backup(&registry).await;
     Ok(())
 }
@@ -94,7 +93,7 @@ async fn welcome(
     stream: TcpStream,
     address: SocketAddr,
     acceptor: Option<TlsAcceptor>,
-    graceful: &GracefulShutdown,
+    stop: watch::Receiver<bool>,
 ) {
     let origin = address.ip().to_canonical();
     metric::add(&registry.metrics.connections, 1);
@@ -110,10 +109,10 @@ async fn welcome(
     match (acceptor, lane) {
         (Some(acceptor), _) => {
             if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_PATIENCE, acceptor.accept(stream)).await {
-                converse(&registry, peer, stream, &connected, graceful).await;
+                converse(&registry, peer, stream, &connected, stop).await;
             }
         }
-        (None, Some(lane)) => converse(&registry, peer, Laned::new(stream, lane), &connected, graceful).await,
+        (None, Some(lane)) => converse(&registry, peer, Laned::new(stream, lane), &connected, stop).await,
         (None, None) => {}
     }
     registry.counts.leave(origin);
@@ -124,7 +123,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     peer: Arc<Peer>,
     stream: S,
     _connected: &Connected,
-    graceful: &GracefulShutdown,
+    mut stop: watch::Receiver<bool>,
 ) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -139,9 +138,13 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let (registry, peer) = (Arc::clone(registry), Arc::clone(&peer));
         async move { Ok::<_, Infallible>(handle::answer(&registry, &peer, request).await) }
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     // A client that goes away is no error.
-    let _ = graceful.watch(connection.into_owned()).await;
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stop.wait_for(|is_over| *is_over) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
 }
 
 /// What is done now and then: garbage, the mirror's quota, the copy of the ledger in the bucket.

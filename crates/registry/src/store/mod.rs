@@ -16,7 +16,7 @@ pub enum Store {
     /// One file a blob.
     Files(Files),
     /// One object a blob.
-    Bucket(Bucket),
+    Bucket(Box<Bucket>),
 }
 
 impl Store {
