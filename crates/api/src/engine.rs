@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use berth_build::Builder;
 use berth_container::Containers;
 use berth_event::Bus;
 use berth_image::Images;
@@ -22,6 +23,8 @@ pub struct Engine {
     pub networks: Networks,
     /// Volumes.
     pub volumes: Volumes,
+    /// Builds.
+    pub builder: Builder,
     /// Events.
     pub events: Bus,
     /// What does not change while the daemon runs.

@@ -10,6 +10,8 @@
 //! [`unbuilt`].
 
 mod body;
+mod build;
+mod buildkit;
 mod container;
 mod engine;
 mod error;

@@ -12,7 +12,7 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
 use crate::{
-    Engine, Error, container, exec, failure::Failure, image, network, registry, system, unbuilt, version, vm, volume,
+    Engine, Error, build, buildkit, container, exec, failure::Failure, image, network, registry, system, unbuilt, version, vm, volume,
 };
 
 const API_VERSION: HeaderValue = HeaderValue::from_static(berth_spec::API_VERSION);
@@ -34,6 +34,8 @@ impl Api {
     pub fn new(engine: Arc<Engine>) -> Self {
         let experimental = engine.settings().experimental;
         let router = Router::new()
+            .merge(build::routes())
+            .merge(buildkit::routes())
             .merge(container::routes())
             .merge(exec::routes())
             .merge(image::routes())

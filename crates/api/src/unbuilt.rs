@@ -18,11 +18,7 @@ macro_rules! unbuilt {
 /// Paths and their refusals.
 pub fn routes() -> Router<Arc<Engine>> {
     let mut router = Router::new()
-        .route("/build", unbuilt!(post, "image build"))
-        .route("/build/prune", unbuilt!(post, "build cache prune"))
         .route("/build/cancel", unbuilt!(post, "image build"))
-        .route("/session", unbuilt!(post, "session"))
-        .route("/grpc", unbuilt!(post, "session"))
         .route("/plugins", get(no_plugins))
         .route("/plugins/{*rest}", get(look_for_plugin).post(refuse_plugin).delete(refuse_plugin))
         .route("/swarm", unbuilt!(get, "swarm"))

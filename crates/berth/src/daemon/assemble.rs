@@ -57,8 +57,8 @@ pub async fn engine(configuration: &Arc<Configuration>, listeners: &Listeners) -
         .context("cannot open the networks")?;
     let containers = Containers::new(
         container_config(configuration),
-        store,
-        snapshots,
+        store.clone(),
+        snapshots.clone(),
         images.clone(),
         networks.clone(),
         volumes.clone(),
@@ -67,11 +67,15 @@ pub async fn engine(configuration: &Arc<Configuration>, listeners: &Listeners) -
     images.set_verification(configuration.verification.clone());
     images.set_watermarks(configuration.pressure);
     images.set_in_use(Arc::new(Users(containers.clone())));
+    let builder = {
+        let (images, containers) = (images.clone(), containers.clone());
+        berth_build::Builder::open(&root.join("build"), store, images, containers, snapshots, None)?
+    };
     containers.recover().await.context("cannot recover the containers")?;
     let facts = facts::gather(configuration, listeners);
     tidy_later(&images, &volumes, root.clone());
     let settings = RwLock::new(Arc::new(settings(configuration)));
-    Ok(Arc::new(Engine { containers, images, networks, volumes, events, facts, settings }))
+    Ok(Arc::new(Engine { containers, images, networks, volumes, builder, events, facts, settings }))
 }
 
 /// Removes what an earlier daemon left half done, after the first requests had their turn.
