@@ -137,6 +137,27 @@ pub struct Folder {
     pub guard: Arc<dyn std::any::Any + Send + Sync>,
 }
 
+impl Folder {
+    /// A file of it, links followed with the folder as `/`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Missing`] when it is not there, [`crate::Error::Invalid`] for one that is too large to be a
+    /// Dockerfile.
+    pub fn read(&self, name: &str) -> crate::Result<Vec<u8>> {
+        let tree = crate::tree::Tree::open(&self.path, None)?;
+        let missing = |_| crate::Error::Missing(format!("Cannot locate specified Dockerfile: {name}"));
+        let file = crate::tree::open_file(tree.root(), name).map_err(missing)?;
+        let limit = berth_dockerfile::limit::FILE_BYTES as u64;
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::Read::take(file, limit + 1), &mut bytes)
+            .map_err(crate::Error::file("read", name))?;
+        if bytes.len() as u64 > limit {
+            return Err(crate::Error::Invalid(format!("{name} is larger than {limit} bytes")));
+        }
+        Ok(bytes)
+    }
+}
+
 /// What does not come from the cache.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum NoCache {

@@ -18,7 +18,7 @@ struct Usage {
     images: Option<Vec<ImageSummary>>,
     containers: Option<Vec<ContainerSummary>>,
     volumes: Option<Vec<Volume>>,
-    build_cache: bool,
+    build_cache: Option<Vec<Value>>,
 }
 
 pub async fn usage(State(engine): State<Arc<Engine>>, query: Query, version: Version) -> Answer {
@@ -27,7 +27,10 @@ pub async fn usage(State(engine): State<Arc<Engine>>, query: Query, version: Ver
         return Err(Error::Invalid(format!("unknown object type: {unknown}")).into());
     }
     let wants = |kind: &str| kinds.is_empty() || kinds.iter().any(|wanted| wanted == kind);
-    let mut usage = Usage { build_cache: wants("build-cache"), ..Usage::default() };
+    let mut usage = Usage::default();
+    if wants("build-cache") {
+        usage.build_cache = Some(crate::build::usage::records(&engine).await?);
+    }
     if wants("container") {
         usage.containers = Some(engine.containers.usage().await?);
     }
@@ -50,7 +53,7 @@ fn lists(usage: Usage) -> Result<Value, Error> {
     answer["Images"] = serde_json::to_value(usage.images)?;
     answer["Containers"] = serde_json::to_value(usage.containers)?;
     answer["Volumes"] = serde_json::to_value(usage.volumes)?;
-    answer["BuildCache"] = if usage.build_cache { json!([]) } else { Value::Null };
+    answer["BuildCache"] = serde_json::to_value(usage.build_cache)?;
     Ok(answer)
 }
 
@@ -81,8 +84,9 @@ fn sums(usage: Usage, verbose: bool) -> Result<Value, Error> {
         let sum = Sum::of(volumes.iter().map(|volume| (data(volume).0 > 0, data(volume).1)));
         add("VolumeUsage", sum, serde_json::to_value(volumes)?);
     }
-    if usage.build_cache {
-        add("BuildCacheUsage", Sum::default(), json!([]));
+    if let Some(entries) = usage.build_cache {
+        let sum = Sum::of(entries.iter().map(|entry| (false, entry["Size"].as_i64().unwrap_or(0))));
+        add("BuildCacheUsage", sum, Value::Array(entries));
     }
     Ok(answer)
 }
