@@ -67,6 +67,7 @@ static ENTRIES: &[Entry] = &[
     Entry::new("events", &system::events::COMMAND),
     Entry::new("exec", &container::exec::COMMAND),
     Entry::new("export", &container::export::COMMAND),
+    Entry::new("fsck", &system::fsck::COMMAND),
     Entry::new("history", &image::history::COMMAND),
     Entry::new("image", &image::GROUP),
     Entry::new("images", &image::ls::COMMAND),

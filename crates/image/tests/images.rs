@@ -1,119 +1,15 @@
 //! Images from end to end, on the overlay snapshotter in a directory of their own.
 
-use std::{
-    collections::BTreeMap,
-    io::Write,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+mod place;
+
+use std::{collections::BTreeMap, io::Write, path::Path};
 
 use berth_archive::tar::{Entry, Kind, Reader, Writer};
-use berth_event::Bus;
-use berth_image::{ByteStream, CommitRequest, Error, Images, ImportRequest, InUse, ListRequest, Removed};
+use berth_image::{CommitRequest, Error, ImportRequest, ListRequest, Removed};
 use berth_kit::{Kind as ErrorKind, Kinded};
-use berth_snapshot::{Snapshotter, overlay::Overlay};
+use berth_snapshot::Snapshotter;
 use berth_spec::{Digest, image::RunConfig};
-use futures_util::StreamExt;
-
-struct Place {
-    dir: tempfile::TempDir,
-    images: Images,
-    snapshots: Arc<Overlay>,
-    content: berth_content::Store,
-    bus: Bus,
-    used: Arc<Used>,
-}
-
-#[derive(Default)]
-struct Used(Mutex<BTreeMap<String, Vec<(String, bool)>>>);
-
-impl InUse for Used {
-    fn containers_of(&self, image_id: &str) -> Vec<(String, bool)> {
-        self.0.lock().unwrap().get(image_id).cloned().unwrap_or_default()
-    }
-}
-
-fn place() -> Place {
-    open(tempfile::tempdir().unwrap())
-}
-
-fn open(dir: tempfile::TempDir) -> Place {
-    let records = berth_record::Store::open(&dir.path().join("berth.db")).unwrap();
-    let snapshots = Arc::new(Overlay::open(&dir.path().join("snapshot")).unwrap());
-    let content = berth_content::Store::open(&dir.path().join("content")).unwrap();
-    let bus = Bus::default();
-    let images = Images::open(records, snapshots.clone(), content.clone(), bus.clone()).unwrap();
-    let used = Arc::new(Used::default());
-    images.set_in_use(used.clone());
-    Place { dir, images, snapshots, content, bus, used }
-}
-
-impl Place {
-    /// As after a restart.
-    fn again(self) -> Place {
-        let Place { dir, images, .. } = self;
-        drop(images);
-        open(dir)
-    }
-
-    async fn import(&self, name: &str, files: &[(&str, &str)]) -> Digest {
-        let request = ImportRequest {
-            repository: name.to_owned(),
-            changes: vec!["CMD [\"/bin/true\"]".to_owned(), format!("LABEL made=for-{name}")],
-            message: "made by a test".to_owned(),
-            ..ImportRequest::default()
-        };
-        self.images.import(request, body(&tar(files)), None).await.unwrap()
-    }
-
-    async fn load(&self, bytes: &[u8]) -> Result<(Vec<Digest>, String), Error> {
-        let (sender, mut receiver) = tokio::sync::mpsc::channel::<berth_spec::progress::Progress>(64);
-        let lines = tokio::spawn(async move {
-            let mut text = String::new();
-            while let Some(line) = receiver.recv().await {
-                text.push_str(line.stream.as_deref().unwrap_or_default());
-            }
-            text
-        });
-        let ids = self.images.load(body(bytes), Some(sender)).await;
-        let text = lines.await.unwrap();
-        ids.map(|ids| (ids, text))
-    }
-
-    async fn save(&self, names: &[&str]) -> Vec<u8> {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut stream = self.images.save(&names).await.unwrap();
-        let mut bytes = Vec::new();
-        while let Some(piece) = stream.next().await {
-            bytes.extend_from_slice(&piece.unwrap());
-        }
-        bytes
-    }
-
-    fn leftovers(&self) -> (usize, usize) {
-        (self.snapshots.layers().unwrap().len(), self.content.list().unwrap().len())
-    }
-
-    fn events(&self) -> Vec<(String, String)> {
-        let past = self.bus.subscribe(Some(berth_kit::time::Timestamp::UNIX_EPOCH)).past;
-        past.into_iter().map(|event| (event.action, event.actor.attributes["name"].clone())).collect()
-    }
-}
-
-fn body(bytes: &[u8]) -> ByteStream {
-    let pieces: Vec<_> = bytes.chunks(10_000).map(|piece| Ok(bytes::Bytes::copy_from_slice(piece))).collect();
-    futures_util::stream::iter(pieces).boxed()
-}
-
-fn tar(files: &[(&str, &str)]) -> Vec<u8> {
-    let mut writer = Writer::new(Vec::new());
-    for (path, contents) in files {
-        let mut entry = Entry::new(*path, Kind::File);
-        entry.size = contents.len() as u64;
-        writer.append(&entry, &mut contents.as_bytes()).unwrap();
-    }
-    writer.finish().unwrap()
-}
+use place::{body, place, tar};
 
 fn members(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let mut reader = Reader::new(archive);

@@ -2,7 +2,7 @@
 //! kernel. A container's changes cannot be told from its image here: usage counts the whole tree.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerDraft, Shelf, make_root_dir};
@@ -36,6 +36,22 @@ impl Snapshotter for Copy {
 
     fn remove_layer(&self, chain_id: &str) -> Result<()> {
         self.shelf.remove_layer(chain_id)
+    }
+
+    fn replace_layer(&self, draft: LayerDraft, bytes: u64) -> Result<()> {
+        self.shelf.replace(draft, bytes)
+    }
+
+    fn layer_dir(&self, chain_id: &str) -> Result<PathBuf> {
+        self.shelf.layer_dir(chain_id)
+    }
+
+    fn spoiled_layers(&self) -> Result<Vec<String>> {
+        self.shelf.spoiled_layers()
+    }
+
+    fn remove_spoiled(&self, chain_id: &str) -> Result<()> {
+        self.shelf.remove_spoiled(chain_id)
     }
 
     fn layers(&self) -> Result<Vec<Layer>> {
@@ -75,6 +91,10 @@ impl Snapshotter for Copy {
 
     fn remove(&self, key: &str) -> Result<()> {
         self.shelf.remove(key)
+    }
+
+    fn top(&self, key: &str) -> Result<Option<String>> {
+        self.shelf.top(key)
     }
 
     fn snapshots(&self) -> Result<Vec<String>> {

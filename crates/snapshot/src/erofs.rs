@@ -40,8 +40,14 @@ impl Erofs {
     /// The layers from `top` down, each mounted.
     fn chain(&self, top: &str) -> Result<Vec<PathBuf>> {
         let paths = self.shelf.chain(top)?;
+        self.mounted(&paths)?;
+        Ok(paths)
+    }
+
+    /// Mounts the layers with these directories, unless they are.
+    fn mounted(&self, paths: &[PathBuf]) -> Result<()> {
         let mut mounted = self.mounted.lock().unwrap_or_else(PoisonError::into_inner);
-        for path in &paths {
+        for path in paths {
             if !mounted.contains(path) {
                 if !limit::is_mount_point(path) {
                     self.mount(path)?;
@@ -49,7 +55,18 @@ impl Erofs {
                 mounted.push(path.clone());
             }
         }
-        Ok(paths)
+        Ok(())
+    }
+
+    /// Unmounts the layer in `home`, if it is mounted.
+    fn forget(&self, home: &Path) -> Result<()> {
+        let path = home.join("fs");
+        let mut mounted = self.mounted.lock().unwrap_or_else(PoisonError::into_inner);
+        mounted.retain(|other| *other != path);
+        if limit::is_mount_point(&path) {
+            detach(&path).map_err(Error::io("unmount", &path))?;
+        }
+        Ok(())
     }
 
     /// Mounts the image beside the mount point `path`.
@@ -143,13 +160,29 @@ impl Snapshotter for Erofs {
 
     fn remove_layer(&self, chain_id: &str) -> Result<()> {
         let home = self.shelf.free_layer(chain_id)?;
-        let path = home.join("fs");
-        let mut mounted = self.mounted.lock().unwrap_or_else(PoisonError::into_inner);
-        mounted.retain(|other| *other != path);
-        if limit::is_mount_point(&path) {
-            detach(&path).map_err(Error::io("unmount", &path))?;
-        }
+        self.forget(&home)?;
         self.shelf.discard(&home)
+    }
+
+    fn replace_layer(&self, draft: LayerDraft, bytes: u64) -> Result<()> {
+        write_image(&draft, self.verity)?;
+        self.forget(&self.shelf.layer_home(&draft.chain_id)?)?;
+        self.shelf.replace(draft, bytes)
+    }
+
+    fn layer_dir(&self, chain_id: &str) -> Result<PathBuf> {
+        self.shelf.layer(chain_id)?;
+        self.mounted(&[self.shelf.layer_home(chain_id)?.join("fs")])?;
+        self.shelf.layer_dir(chain_id)
+    }
+
+    fn spoiled_layers(&self) -> Result<Vec<String>> {
+        self.shelf.spoiled_layers()
+    }
+
+    fn remove_spoiled(&self, chain_id: &str) -> Result<()> {
+        self.forget(&self.shelf.layer_home(chain_id)?)?;
+        self.shelf.remove_spoiled(chain_id)
     }
 
     fn layers(&self) -> Result<Vec<Layer>> {
@@ -182,6 +215,10 @@ impl Snapshotter for Erofs {
 
     fn remove(&self, key: &str) -> Result<()> {
         self.shelf.remove(key)
+    }
+
+    fn top(&self, key: &str) -> Result<Option<String>> {
+        self.shelf.top(key)
     }
 
     fn snapshots(&self) -> Result<Vec<String>> {

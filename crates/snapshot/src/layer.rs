@@ -151,6 +151,42 @@ impl Shelf {
         Ok(())
     }
 
+    /// As [`Shelf::commit`], in the place of what is there.
+    pub(crate) fn replace(&self, mut draft: LayerDraft, bytes: u64) -> Result<()> {
+        let home = self.layer_home(&draft.chain_id)?;
+        if fs::symlink_metadata(&home).is_err() {
+            return self.commit(draft, bytes);
+        }
+        draft.seal(bytes)?;
+        draft.sync()?;
+        self.lock().remove(&draft.chain_id);
+        // The draft has the old layer from now on, which goes with it.
+        let flags = rustix::fs::RenameFlags::EXCHANGE;
+        rustix::fs::renameat_with(rustix::fs::CWD, &draft.home, rustix::fs::CWD, &home, flags)
+            .map_err(Error::io("replace", &home))?;
+        let shelf = self.root.join("layers");
+        fs::File::open(&shelf).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", &shelf))
+    }
+
+    /// The directory with a layer's files.
+    pub(crate) fn layer_dir(&self, chain_id: &str) -> Result<PathBuf> {
+        self.layer(chain_id)?;
+        let path = self.layer_home(chain_id)?.join("fs");
+        if path.is_dir() { Ok(path) } else { Err(Error::LayerDamaged { chain_id: chain_id.to_owned(), path }) }
+    }
+
+    /// Chain ids of layers whose record cannot be read.
+    pub(crate) fn spoiled_layers(&self) -> Result<Vec<String>> {
+        let ids = names(&self.root.join("layers"))?.into_iter().map(|hex| format!("sha256:{hex}"));
+        Ok(ids.filter(|id| self.layer(id).is_err()).collect())
+    }
+
+    pub(crate) fn remove_spoiled(&self, chain_id: &str) -> Result<()> {
+        let home = self.layer_home(chain_id)?;
+        self.lock().remove(chain_id);
+        self.discard(&home)
+    }
+
     pub(crate) fn layer(&self, chain_id: &str) -> Result<Layer> {
         if let Some(layer) = self.lock().get(chain_id) {
             return Ok(layer.clone());
@@ -185,7 +221,12 @@ impl Shelf {
     }
 
     pub(crate) fn layers(&self) -> Result<Vec<Layer>> {
-        names(&self.root.join("layers"))?.iter().map(|hex| self.layer(&format!("sha256:{hex}"))).collect()
+        let read = |hex: &String| match self.layer(&format!("sha256:{hex}")) {
+            // One spoiled record hides no other layer; `fsck` tells of it.
+            Err(Error::DamagedRecord { .. } | Error::LayerMissing { .. } | Error::InvalidChainId { .. }) => None,
+            other => Some(other),
+        };
+        names(&self.root.join("layers"))?.iter().filter_map(read).collect()
     }
 
     pub(crate) fn remove_layer(&self, chain_id: &str) -> Result<()> {
@@ -250,7 +291,11 @@ impl Shelf {
     /// The directory of a snapshot that exists.
     pub(crate) fn snapshot(&self, key: &str) -> Result<PathBuf> {
         let home = self.snapshot_home(key)?;
-        if home.join("upper").is_dir() || limit::is_limited(&home) { Ok(home) } else { Err(Error::SnapshotMissing { key: key.to_owned() }) }
+        if home.join("upper").is_dir() || limit::is_limited(&home) {
+            Ok(home)
+        } else {
+            Err(Error::SnapshotMissing { key: key.to_owned() })
+        }
     }
 
     /// Chain id of the layer a snapshot stands on.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerDraft, Shelf};
@@ -38,6 +38,22 @@ impl Snapshotter for Overlay {
         self.shelf.remove_layer(chain_id)
     }
 
+    fn replace_layer(&self, draft: LayerDraft, bytes: u64) -> Result<()> {
+        self.shelf.replace(draft, bytes)
+    }
+
+    fn layer_dir(&self, chain_id: &str) -> Result<PathBuf> {
+        self.shelf.layer_dir(chain_id)
+    }
+
+    fn spoiled_layers(&self) -> Result<Vec<String>> {
+        self.shelf.spoiled_layers()
+    }
+
+    fn remove_spoiled(&self, chain_id: &str) -> Result<()> {
+        self.shelf.remove_spoiled(chain_id)
+    }
+
     fn layers(&self) -> Result<Vec<Layer>> {
         self.shelf.layers()
     }
@@ -69,6 +85,10 @@ impl Snapshotter for Overlay {
 
     fn remove(&self, key: &str) -> Result<()> {
         self.shelf.remove(key)
+    }
+
+    fn top(&self, key: &str) -> Result<Option<String>> {
+        self.shelf.top(key)
     }
 
     fn snapshots(&self) -> Result<Vec<String>> {

@@ -1,5 +1,7 @@
 //! The seam between images and the file systems that hold them.
 
+use std::path::PathBuf;
+
 use crate::{Layer, LayerDraft, Result, Rootfs};
 
 /// Keeps image layers and makes root file systems of them.
@@ -50,6 +52,19 @@ pub trait Snapshotter: Send + Sync {
     /// Removes a layer; `LayerInUse` while anything stands on it.
     fn remove_layer(&self, chain_id: &str) -> Result<()>;
 
+    /// Puts the draft in the place of the layer with its chain id, whatever is or is not there; as
+    /// [`commit_layer`](Self::commit_layer) otherwise. What has the old one mounted keeps it only while its files last.
+    fn replace_layer(&self, draft: LayerDraft, bytes: u64) -> Result<()>;
+
+    /// Where the files of a layer are, to be read. `LayerDamaged` when they are gone.
+    fn layer_dir(&self, chain_id: &str) -> Result<PathBuf>;
+
+    /// Chain ids of layers whose description cannot be read; [`layers`](Self::layers) leaves them out.
+    fn spoiled_layers(&self) -> Result<Vec<String>>;
+
+    /// Removes a layer whose description cannot be read.
+    fn remove_spoiled(&self, chain_id: &str) -> Result<()>;
+
     /// Every layer, ordered by chain id.
     fn layers(&self) -> Result<Vec<Layer>>;
 
@@ -68,6 +83,9 @@ pub trait Snapshotter: Send + Sync {
 
     /// Removes a snapshot and all that was written to it.
     fn remove(&self, key: &str) -> Result<()>;
+
+    /// Chain id of the layer that a snapshot stands on.
+    fn top(&self, key: &str) -> Result<Option<String>>;
 
     /// Every snapshot's key, ordered.
     fn snapshots(&self) -> Result<Vec<String>>;

@@ -11,6 +11,7 @@ mod push;
 mod remove;
 mod save;
 mod simple;
+mod squash;
 
 use std::sync::Arc;
 
@@ -29,5 +30,6 @@ pub fn routes() -> Router<Arc<Engine>> {
         .route("/images/get", get(save::save_many))
         .route("/images/load", post(load::load))
         .route("/images/prune", post(prune::prune))
+        .route("/berth/images/squash", post(squash::squash))
         .route("/images/{*name}", get(path::get).post(path::post).delete(remove::remove))
 }

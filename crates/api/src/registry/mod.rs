@@ -73,8 +73,24 @@ pub fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>> {
     Credentials::from_header(header).map_err(|error| Error::Invalid(error.to_string()))
 }
 
+/// All credentials that came with a request, by registry.
+pub fn all_credentials(headers: &HeaderMap) -> Result<std::collections::BTreeMap<String, Credentials>> {
+    let Some(header) = headers.get(CONFIG_HEADER).and_then(|value| value.to_str().ok()).filter(|it| !it.is_empty())
+    else {
+        return Ok(std::collections::BTreeMap::new());
+    };
+    let invalid = |reason: String| Error::Header { name: "X-Registry-Config", reason };
+    let bytes = LENIENT.decode(header).map_err(|error| invalid(error.to_string()))?;
+    let mut all: std::collections::BTreeMap<String, Credentials> =
+        serde_json::from_slice(&bytes).map_err(|_| invalid("no JSON object of credentials".to_owned()))?;
+    if let Some(default) = all.remove(DEFAULT_KEY) {
+        all.insert(berth_spec::reference::DEFAULT_DOMAIN.to_owned(), default);
+    }
+    Ok(all)
+}
+
 /// The credentials for the registry of `reference` among those of several registries that came with a request.
-fn credentials_for(headers: &HeaderMap, reference: &Reference) -> Result<Option<Credentials>> {
+pub fn credentials_for(headers: &HeaderMap, reference: &Reference) -> Result<Option<Credentials>> {
     let Some(header) = headers.get(CONFIG_HEADER).and_then(|value| value.to_str().ok()) else {
         return credentials(headers);
     };

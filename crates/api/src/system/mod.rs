@@ -2,6 +2,7 @@
 
 mod auth;
 mod events;
+mod fsck;
 mod info;
 mod ping;
 mod usage;
@@ -21,6 +22,7 @@ pub fn routes() -> Router<Arc<Engine>> {
     Router::new()
         .route("/_ping", get(ping::ping).head(ping::ping_head))
         .route("/auth", post(auth::auth))
+        .route("/berth/fsck", post(fsck::fsck))
         .route("/events", get(events::events))
         .route("/info", get(info::info))
         .route("/system/df", get(usage::usage))

@@ -11,10 +11,12 @@ mod extract;
 mod layer;
 mod parents;
 mod place;
+mod verify;
 
 pub use extract::{ExtractOptions, extract};
 pub use layer::{Whiteouts, unpack_layer};
 pub use parents::open_in_root;
+pub use verify::verify_layer;
 
 /// Where unpacking stops with [`crate::Error::Limit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

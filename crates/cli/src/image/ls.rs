@@ -1,6 +1,6 @@
 //! `berth images`, also `image ls`.
 
-use crate::call::{Call, Outcome};
+use crate::call::{Call, Failure, Outcome};
 use crate::format::{Column, List, Row, filter, row};
 use crate::grammar::{Arity, Command, Flag};
 use crate::{format_flag, text};
@@ -14,6 +14,7 @@ static FLAGS: &[Flag] = &[
     format_flag::TABLE,
     Flag::switch("no-trunc", "Don't truncate output"),
     Flag::switch("quiet", "Only show image IDs").short('q'),
+    Flag::switch("tree", "List images with their platforms below them"),
 ];
 
 /// `berth images`.
@@ -47,6 +48,13 @@ async fn ls(call: Call) -> Outcome {
     }
     let named = call.args.first().map(|name| ("reference", name.as_str()));
     let filters = filter::json(flags.list("filter"), named.as_slice());
+    if flags.on("tree") {
+        if let Some(other) = ["digests", "format", "no-trunc", "quiet"].iter().find(|name| flags.given(name)) {
+            return Err(Failure::new(format!("--{other} is not supported with --tree")));
+        }
+        crate::put!("{}", super::tree::text(call.client()?, flags.on("all"), &filters).await?)?;
+        return Ok(0);
+    }
     let digests = flags.on("digests") || format.contains(".Digest");
     let mut images = call.client()?.images(flags.on("all"), digests, &filters).await?;
     images.sort_by_key(|image| std::cmp::Reverse(image.created));

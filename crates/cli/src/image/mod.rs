@@ -12,7 +12,9 @@ pub mod pull;
 pub mod push;
 pub mod rm;
 pub mod save;
+pub mod squash;
 pub mod tag;
+pub mod tree;
 
 use crate::grammar::{Command, Entry};
 
@@ -31,5 +33,6 @@ static ENTRIES: &[Entry] = &[
     Entry::new("push", &push::COMMAND),
     Entry::new("rm", &rm::COMMAND).aliases(&["remove"]),
     Entry::new("save", &save::COMMAND),
+    Entry::new("squash", &squash::COMMAND),
     Entry::new("tag", &tag::COMMAND),
 ];

@@ -2,6 +2,7 @@
 
 pub mod df;
 pub mod events;
+pub mod fsck;
 pub mod info;
 pub mod inspect;
 pub mod login;
@@ -18,6 +19,7 @@ pub static GROUP: Command = Command::group("Manage berth", ENTRIES);
 static ENTRIES: &[Entry] = &[
     Entry::new("df", &df::COMMAND),
     Entry::new("events", &events::COMMAND),
+    Entry::new("fsck", &fsck::COMMAND),
     Entry::new("info", &info::COMMAND),
     Entry::new("prune", &prune::COMMAND),
 ];
