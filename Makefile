@@ -4,10 +4,10 @@ TARGET   := x86_64-unknown-linux-gnu
 BINARY   := dist/berth
 PREFIX   ?= /usr/local
 
-.PHONY: help build check test bench demo docs install clean
+.PHONY: help build check test test-vm bench demo docs install clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 build: ## build the static binary to dist/berth
 	@tools/packages.sh build
@@ -29,6 +29,10 @@ check: ## formatting, clippy, and the project's own rules (cargo xtask tidy)
 test: ## install what the tests need and run them all
 	@tools/packages.sh build test
 	tools/test.sh
+
+test-vm: ## tests of virtual machines, and of what every isolation has to pass with containers that are machines
+	@tools/packages.sh build test
+	tools/test-vm.sh
 
 bench: build ## measure, side by side with dockerd, and write docs/benchmarks.md
 	@tools/packages.sh bench

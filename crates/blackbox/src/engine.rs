@@ -58,6 +58,9 @@ impl Engine {
     pub fn start_with(flags: &[&str]) -> Engine {
         let mut engine = Engine::start_empty(flags);
         engine.import_busybox();
+        if crate::machine::are_wanted() {
+            engine.install_kernel();
+        }
         engine
     }
 

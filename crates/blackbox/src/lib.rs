@@ -16,6 +16,7 @@ pub mod command;
 pub mod engine;
 pub mod http;
 pub mod leftover;
+pub mod machine;
 pub mod operations;
 pub mod skip;
 pub mod wait;

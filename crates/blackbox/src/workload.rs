@@ -23,6 +23,9 @@ impl Engine {
         if let (Some(body), Some(settings)) = (body.as_object_mut(), settings.as_object()) {
             body.extend(settings.clone());
         }
+        if crate::machine::are_wanted() && body["HostConfig"]["Runtime"].is_null() {
+            body["HostConfig"]["Runtime"] = json!(crate::machine::RUNTIME);
+        }
         let path =
             if name.is_empty() { "/containers/create".into() } else { format!("/containers/create?name={name}") };
         let answer = self.http().post_json(&path, &body).expect(201).json();

@@ -11,6 +11,7 @@ impl Containers {
     /// What stops the layers from being read.
     pub async fn changes(&self, name: &str) -> Result<Vec<Change>> {
         let container = self.shared.find(name)?;
+        crate::machine::refuse_files(&container.read())?;
         let rootfs = self.shared.snapshots.rootfs(&container.id)?;
         blocking(move || {
             let open = |dir: &std::path::PathBuf| -> Result<OwnedFd> {

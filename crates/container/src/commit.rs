@@ -13,6 +13,7 @@ impl Containers {
         let container = self.shared.find(&request.container)?;
         let _turn = container.turn.lock().await;
         let record = container.read().clone();
+        crate::machine::refuse_files(&record)?;
         if matches!(record.state.status, Status::Removing | Status::Dead) {
             return Err(Error::Conflict(format!("You cannot commit container {} which is being removed", record.id)));
         }

@@ -16,6 +16,7 @@ impl Containers {
     /// What stops the layers from being mounted; later failures end the stream with an error.
     pub async fn export(&self, name: &str) -> Result<ByteStream> {
         let container = self.shared.find(name)?;
+        crate::machine::refuse_files(&container.read())?;
         let mut rootfs = self.rootfs_of(&container.read().clone())?;
         // A second writable mount of a live upper directory is undefined: its layers are read through a read-only one.
         if container.status().is_alive() {

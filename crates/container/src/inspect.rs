@@ -89,6 +89,9 @@ fn shown_host(record: &Record) -> berth_spec::model::HostConfig {
     if record.network_mode() == "bridge" {
         host.links = crate::link::shown(record);
     }
+    if crate::machine::is_wanted(record) {
+        host.annotations.get_or_insert_default().extend(crate::machine::facts());
+    }
     host
 }
 

@@ -5,7 +5,7 @@
 //! the wall and the namespaces that separate it from the guest's agent are the runtime's own.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -45,6 +45,25 @@ const MONITOR_BYTES: i64 = 384 << 20;
 /// Whether a record's container is a machine's.
 pub fn is_wanted(record: &Record) -> bool {
     record.host.runtime.as_deref() == Some(RUNTIME)
+}
+
+/// A machine's process is the monitor, and its changes lie on a disk that only a guest may read: nothing of the host
+/// may answer for them.
+pub(crate) fn refuse_files(record: &Record) -> Result<()> {
+    if is_wanted(record) {
+        return Err(Error::NotBuilt("reading and writing files of a container in a virtual machine"));
+    }
+    Ok(())
+}
+
+/// Which monitor runs machines here, and why, as annotations.
+#[must_use]
+pub fn facts() -> BTreeMap<String, String> {
+    let (monitor, why) = match host::choose() {
+        Ok(choice) => (choice.backend.as_str().to_owned(), choice.why),
+        Err(error) => ("none".to_owned(), error.to_string()),
+    };
+    BTreeMap::from([(format!("{RUNTIME}.monitor"), monitor), (format!("{RUNTIME}.why"), why)])
 }
 
 /// Refuses what a machine cannot have.

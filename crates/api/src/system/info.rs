@@ -51,7 +51,13 @@ fn add_facts(info: &mut SystemInfo, facts: &Facts) {
     info.init_binary = Some("berth-init".to_owned());
     info.default_runtime = Some("berth".to_owned());
     let runtime = Runtime { path: Some("berth".to_owned()), ..Runtime::default() };
-    info.runtimes = Some(HashMap::from([("berth".to_owned(), runtime)]));
+    let machines = Runtime {
+        path: Some("berth".to_owned()),
+        status: Some(berth_container::machine::facts().into_iter().collect()),
+        ..Runtime::default()
+    };
+    info.runtimes =
+        Some(HashMap::from([("berth".to_owned(), runtime), (berth_container::machine::RUNTIME.to_owned(), machines)]));
     info.swarm = Some(SwarmInfo {
         node_id: Some(String::new()),
         node_addr: Some(String::new()),

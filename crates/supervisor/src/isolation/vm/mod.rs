@@ -186,12 +186,15 @@ impl Isolation for Machine {
 
     fn release(&mut self) -> Result<(), Failure> {
         let outcome = self.start();
-        if let Err(failure) = &outcome
-            && failure.step == "guest"
-        {
-            return Err(Failure { message: format!("{}{}", failure.message, self.console.tail()), ..failure.clone() });
+        if outcome.is_err() {
+            // Nobody will turn the channel of a machine that was not released.
+            self.kill_monitor();
+            self.lose(Ended::Signal(libc::SIGKILL));
         }
-        outcome
+        outcome.map_err(|failure| match failure.step.as_str() {
+            "guest" => Failure { message: format!("{}{}", failure.message, self.console.tail()), ..failure },
+            _ => failure,
+        })
     }
 
     fn exec(&mut self, process: &Process, stdio: Stdio) -> Result<Child, Failure> {

@@ -26,6 +26,8 @@ use crate::isolation::process::failure;
 
 /// A guest boots within this time even where everything is ten times slower than usual.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
+/// A guest that is restored answers within this time.
+const RESTORE_LIMIT: Duration = Duration::from_secs(15);
 /// The program that serves directories is ready within this time.
 const SHARE_LIMIT: Duration = Duration::from_secs(10);
 /// A monitor calls within this time.
@@ -140,7 +142,14 @@ impl Machine {
         let channel = self.accept(&listener)?;
         self.connect(channel)?;
         let setup = self.setup(interfaces)?;
-        self.ask(Request::Setup(Box::new(setup)), BOOT_LIMIT)?;
+        let warm = self.plan.template.clone();
+        let limit = if warm.is_some() { RESTORE_LIMIT } else { BOOT_LIMIT };
+        let answer = self.ask(Request::Setup(Box::new(setup)), limit);
+        if let (Err(_), Some(template)) = (&answer, warm) {
+            // The next machine boots, and another template is made.
+            let _ = std::fs::remove_file(template);
+        }
+        answer?;
         let (streams, terminal) =
             self.stdio.take().ok_or_else(|| Failure::new("state", "container is already started"))?;
         let input = self.connect_outputs(Self::main_key(), streams)?;

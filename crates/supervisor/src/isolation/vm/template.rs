@@ -63,7 +63,7 @@ impl Machine {
         let told = |error: berth_vm::Error| failed("take the template", &error);
         let listener = super::start::listen(&run, "state.sock")?;
         let mut qmp = Qmp::new(call(&run)?).map_err(told)?;
-        qmp.execute("stop", json!({})).map_err(told)?;
+        // Not stopped before: what is restored goes on in the state in which it was left.
         let speed = json!({"max-bandwidth": 1_u64 << 34});
         qmp.execute("migrate-set-parameters", speed).map_err(told)?;
         qmp.execute("migrate", json!({"uri": format!("unix:{STATE_SOCKET}")})).map_err(told)?;
