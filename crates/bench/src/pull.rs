@@ -131,7 +131,7 @@ fn floor(image: &Image, place: &Path) -> Result<Duration> {
     let script = r#"sha256sum < "$1" >/dev/null & gzip -dc < "$1" | tee >(sha256sum >/dev/null) | tar x -C "$2"; wait"#;
     let begin = Instant::now();
     let mut all = Command::new("xargs");
-    all.args(["-n1", "-P2", "-I{}", "bash", "-c", script, "layer", "{}"]).arg(&target).stdin(Stdio::piped());
+    all.args(["-P2", "-I{}", "bash", "-c", script, "layer", "{}"]).arg(&target).stdin(Stdio::piped());
     let mut child = all.spawn().context("xargs")?;
     let mut input = child.stdin.take().context("xargs has no stdin")?;
     for layer in &image.layers {
