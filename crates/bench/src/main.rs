@@ -8,6 +8,7 @@ mod measure;
 mod memory;
 mod network;
 mod pull;
+mod registry;
 mod report;
 mod subject;
 
@@ -41,6 +42,9 @@ struct Arguments {
     /// Measure networks and nothing else.
     #[arg(long)]
     only_networks: bool,
+    /// Measure registries and nothing else.
+    #[arg(long)]
+    only_registries: bool,
     /// Leave dockerd out.
     #[arg(long)]
     alone: bool,
@@ -49,6 +53,11 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let mut report = Report::new(&arguments.binary)?;
+    if arguments.only_registries {
+        registry::registries(&arguments.binary, &mut report)?;
+        print!("{}", report.finish());
+        return Ok(());
+    }
     let subjects = Subjects::start(&arguments.binary, arguments.alone)?;
     if arguments.only_pulls {
         pull::images(&subjects, &mut report)?;
@@ -65,6 +74,7 @@ fn main() -> Result<()> {
     memory::daemon_and_container(&subjects, &mut report)?;
     pull::images(&subjects, &mut report)?;
     network::networks(&subjects, &mut report)?;
+    registry::registries(&arguments.binary, &mut report)?;
     measure::lists_and_start_up(subjects, arguments.stored, &mut report)?;
     let text = report.finish();
     print!("{text}");
