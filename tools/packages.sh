@@ -36,6 +36,7 @@ for set in "$@"; do
         want busybox busybox-static
         want docker docker.io
         want dockerd docker.io
+        want docker-registry docker-registry
         want ip iproute2
         want iperf3 iperf3
         ;;
