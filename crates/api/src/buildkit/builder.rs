@@ -109,6 +109,13 @@ impl SolveDoor {
         }
         let mut request = Request::new(inputs.dockerfile, inputs.context);
         fill(&mut request, &solve, &session)?;
+        for (name, value) in &solve.options.contexts {
+            let session = match value.strip_prefix("local:") {
+                Some(local) => session_of(&solve, local, &session).await?,
+                None => Arc::clone(&session),
+            };
+            request.contexts.insert(name.clone(), named(&solve, &session, value)?);
+        }
         request.tags = exports.names.clone();
         request.policy = registry::policy(&self.0);
         let shown = (request.dockerfile_name.clone(), request.dockerfile.clone());
@@ -147,6 +154,7 @@ impl SolveDoor {
         let options = &solve.options;
         match &options.context {
             request::Source::Local(name) => {
+                let session = &session_of(solve, name, session).await?;
                 let found = find(&solve.contexts, session, options).await?;
                 let ignore = found.ignore.map(|bytes| Ignore::parse(&bytes)).transpose();
                 let ignore = ignore.map_err(|error| Status::invalid(error.to_string()))?.unwrap_or_default();
@@ -180,11 +188,20 @@ fn folder(solve: &Solve, session: &Arc<Session>, wanted: Wanted) -> Source {
     Source::Folder(Arc::new(SessionFolder { contexts: solve.contexts.clone(), session: Arc::clone(session), wanted }))
 }
 
+/// The session that has a folder: several builds may share one for a folder that they share.
+async fn session_of(solve: &Solve, name: &str, own: &Arc<Session>) -> Result<Arc<Session>, Status> {
+    match solve.options.sessions.get(name) {
+        Some(id) => solve.sessions.get(id).await,
+        None => Ok(Arc::clone(own)),
+    }
+}
+
 /// What a solve may ask for and this builder does not have, by name.
 fn refuse_absent(solve: &Solve) -> Result<(), Status> {
     let refuse = |what: String| Err(Status::new(Code::Unimplemented, format!("{what} is not there")));
     for (kind, value) in &solve.options.attestations {
-        let off = value.split(',').any(|part| part == "disabled=true");
+        // What a client adds of its own accord is made only where the result can hold it.
+        let off = value.split(',').any(|part| matches!(part, "disabled=true" | "inline-only=true"));
         if !off {
             return refuse(format!("attestation {kind:?}"));
         }
@@ -195,12 +212,9 @@ fn refuse_absent(solve: &Solve) -> Result<(), Status> {
     if let Some(cache) = solve.cache_imports.iter().find(|cache| cache.kind != "registry") {
         return refuse(format!("cache import type={}", cache.kind));
     }
-    if solve.options.hostname.is_some() {
-        return refuse("option \"hostname\"".to_owned());
-    }
-    match solve.options.sessions.keys().next() {
-        Some(name) => refuse(format!("a session of its own for {name:?}")),
-        None => Ok(()),
+    match solve.options.hostname.is_some() {
+        true => refuse("option \"hostname\"".to_owned()),
+        false => Ok(()),
     }
 }
 
@@ -208,9 +222,6 @@ fn fill(request: &mut Request, solve: &Solve, session: &Arc<Session>) -> Result<
     let options = &solve.options;
     request.reference = solve.reference.clone();
     request.dockerfile_name = options.filename.clone();
-    for (name, value) in &options.contexts {
-        request.contexts.insert(name.clone(), named(solve, session, value)?);
-    }
     request.args = options.build_args.clone();
     request.target = options.target.clone();
     request.labels = options.labels.clone();

@@ -48,7 +48,6 @@ const LLB_CAPS: &[&str] = &[
     "exec.mount.cache",
     "exec.mount.secret",
     "exec.mount.ssh",
-    "exporter.image.attestations",
     "exporter.multiple",
     "source.policy.session",
     "platform",

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
+use rustix::fs::{Mode, OFlags};
+
 use super::{Session, tree};
 use crate::grpc::{Duplex, Metadata, Status};
 use crate::proto::session::{BytesMessage, Packet, PacketKind};
@@ -37,6 +39,9 @@ impl Session {
         self.needs(SEND)?;
         let metadata = vec![(EXPORTER.to_owned(), exporter.to_string())];
         let Duplex { mut sender, mut receiver } = self.channel.duplex(SEND, &metadata).await?;
+        // Whatever the folder was opened for, it is read from here.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(&root, ".", flags, Mode::empty()).map_err(Status::gone)?;
         let root = std::sync::Arc::new(root);
         let walked = blocking({
             let root = std::sync::Arc::clone(&root);
