@@ -160,6 +160,9 @@ impl Builder {
             solves.push(self.solve_of(&request, &file, &host, target, teller.clone())?);
         }
         warn(&solves[0], &teller).await?;
+        if request.check_only {
+            return Ok(Finished { reference: request.reference.clone(), images: Vec::new(), names: Vec::new() });
+        }
         let states = futures_util::future::try_join_all(solves.iter().map(|solve| run(Arc::clone(solve)))).await?;
         let mut images = Vec::new();
         for (solve, state) in solves.iter().zip(states) {

@@ -64,8 +64,8 @@ pub struct Request {
     pub security_options: Vec<String>,
     /// Rights beyond those of every step.
     pub allowed: Allowed,
-    /// All layers of the build as one.
-    pub squash: bool,
+    /// The Dockerfile is judged and nothing is built.
+    pub check_only: bool,
     /// How registries may be spoken to.
     pub policy: Policy,
     /// The side that asked: credentials, secrets, agents.
@@ -104,7 +104,7 @@ impl Request {
             cpuset_mems: None,
             security_options: Vec::new(),
             allowed: Allowed::default(),
-            squash: false,
+            check_only: false,
             policy: Policy::default(),
             client: Arc::new(NoClient),
         }

@@ -4,6 +4,8 @@
 //! single-threaded runtime. Nothing else is built: no tree of commands, no TLS, no thread.
 
 pub mod archive;
+pub mod build;
+pub mod builder;
 pub mod call;
 pub mod config;
 pub mod container;
@@ -26,6 +28,7 @@ pub mod system;
 pub mod terminal;
 pub mod text;
 pub mod vm;
+pub mod volume;
 
 use call::{Call, Failure, Outcome};
 use config::Config;

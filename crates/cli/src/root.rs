@@ -2,7 +2,7 @@
 
 use crate::call::{Call, Failure, Outcome};
 use crate::grammar::{Arity, Command, Entry, Flag, PROGRAM, generate, help};
-use crate::{container, image, manifest, network, system, vm};
+use crate::{build, builder, container, image, manifest, network, system, vm, volume};
 use std::path::Path;
 
 static FLAGS: &[Flag] = &[
@@ -57,6 +57,8 @@ static REGISTRY: Command =
 
 static ENTRIES: &[Entry] = &[
     Entry::new("attach", &container::attach::COMMAND),
+    Entry::new("build", &build::COMMAND),
+    Entry::new("builder", &builder::GROUP),
     Entry::new("commit", &container::commit::COMMAND),
     Entry::new("completion", &COMPLETION),
     Entry::new("container", &container::GROUP),
@@ -105,6 +107,7 @@ static ENTRIES: &[Entry] = &[
     Entry::new("update", &container::update::COMMAND),
     Entry::new("version", &system::version::COMMAND),
     Entry::new("vm", &vm::GROUP),
+    Entry::new("volume", &volume::GROUP),
     Entry::new("wait", &container::wait::COMMAND),
 ];
 

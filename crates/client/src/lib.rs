@@ -21,10 +21,11 @@ pub mod start;
 pub mod stream;
 pub mod system;
 mod tls;
+pub mod volume;
 
 pub use body::Body;
 pub use error::{Error, Result};
 pub use hijack::Hijacked;
 pub use host::{Host, Origin, TlsFiles};
-pub use request::Request;
+pub use request::{Request, segment};
 pub use send::Client;

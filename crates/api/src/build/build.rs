@@ -156,8 +156,8 @@ fn fill(wanted: &mut Request, query: &Query) -> Result<(), Failure> {
     wanted.cpu_quota_us = query.number("cpuquota")?.filter(|quota| *quota != 0);
     wanted.cpuset_cpus = query.text("cpusetcpus");
     wanted.cpuset_mems = query.text("cpusetmems");
-    wanted.squash = query.flag("squash")?;
-    if wanted.squash {
+    wanted.check_only = query.flag("check")?;
+    if query.flag("squash")? {
         return Err(Error::Invalid("squash is not part of a build: use `berth image squash`".to_owned()).into());
     }
     wanted.security_options = match query.get("securityopt") {

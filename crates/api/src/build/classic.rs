@@ -66,7 +66,7 @@ impl Classic {
         }
         step.ended = true;
         if vertex.error.is_none() {
-            if vertex.cached && !step.text.to_ascii_uppercase().starts_with("FROM") {
+            if vertex.cached && !vertex.text.to_ascii_uppercase().starts_with("FROM") {
                 step.waiting.push(text(" ---> Using cache\n".to_owned()));
             }
             let id = vertex.result.as_deref().unwrap_or(&vertex.id);

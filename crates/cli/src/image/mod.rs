@@ -22,6 +22,7 @@ use crate::grammar::{Command, Entry};
 pub static GROUP: Command = Command::group("Manage images", ENTRIES);
 
 static ENTRIES: &[Entry] = &[
+    Entry::new("build", &crate::build::COMMAND),
     Entry::new("copy", &copy::COMMAND),
     Entry::new("history", &history::COMMAND),
     Entry::new("import", &import::COMMAND),
