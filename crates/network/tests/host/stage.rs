@@ -54,7 +54,7 @@ pub struct Container {
 
 impl Container {
     pub fn new() -> Self {
-        let child = Command::new("unshare").args(["-Urn", "sleep", "600"]).stdout(Stdio::null()).spawn().unwrap();
+        let child = Command::new("unshare").args(["-Urn", "sleep", "3600"]).stdout(Stdio::null()).spawn().unwrap();
         let own = std::fs::read_link("/proc/self/ns/net").unwrap();
         let deadline = Instant::now() + Duration::from_secs(5);
         while std::fs::read_link(format!("/proc/{}/ns/net", child.id())).is_ok_and(|link| link == own) {
