@@ -28,6 +28,9 @@ pub struct File {
     /// Default `--format` of network ls.
     #[serde(rename = "networksFormat")]
     pub networks_format: String,
+    /// Default `--format` of volume ls.
+    #[serde(rename = "volumesFormat")]
+    pub volumes_format: String,
     /// Default `--format` of stats.
     #[serde(rename = "statsFormat")]
     pub stats_format: String,

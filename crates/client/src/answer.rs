@@ -183,6 +183,41 @@ answer! {
     }
 }
 answer! {
+    /// A volume, as every answer about one has it.
+    Volume {
+        /// Name.
+        name: String = "Name",
+        /// Driver.
+        driver: String = "Driver",
+        /// Where its files lie on the daemon's host.
+        mountpoint: String = "Mountpoint",
+        /// Where it reaches.
+        scope: String = "Scope",
+        /// Labels.
+        labels: BTreeMap<String, String> = "Labels",
+        /// How much it holds, and for how many; only in answers about disk usage.
+        usage: Option<VolumeUsage> = "UsageData",
+    }
+}
+answer! {
+    /// Usage of a [`Volume`].
+    VolumeUsage {
+        /// Containers that have it.
+        containers: i64 = "RefCount",
+        /// Bytes; -1 when not known.
+        size_bytes: i64 = "Size",
+    }
+}
+answer! {
+    /// Answer of GET /volumes.
+    Volumes {
+        /// All of them.
+        volumes: Vec<Volume> = "Volumes",
+        /// Drivers that did not answer.
+        warnings: Vec<String> = "Warnings",
+    }
+}
+answer! {
     /// Answer of POST /containers/prune and /images/prune.
     Pruned {
         /// Containers removed.
