@@ -22,7 +22,7 @@ fn stages_files_and_commands_become_an_image_that_runs() {
     let engine = Engine::start();
     let path = folder(&engine, "ctx", &[("Dockerfile", DOCKERFILE), ("src/f", "file\n"), (".dockerignore", "x\n")]);
     engine.berth(&["build", "-q", "-t", "one:x", &path]).ok();
-    assert_eq!(engine.berth(&["run", "--rm", "one:x"]).ok(), "file\nhello\nmade\n");
+    assert_eq!(engine.berth(&["run", "--rm", "one:x"]).ok(), "file\nhello\nmade");
     let image = engine.http().get("/images/one:x/json").expect(200).json();
     assert_eq!((image["Config"]["User"].as_str(), image["Config"]["WorkingDir"].as_str()), (Some("7"), Some("/w")));
 }
@@ -36,7 +36,7 @@ fn what_did_not_change_is_not_made_again_and_what_did_is_named() {
     folder(&engine, "ctx", &[("src/f", "other\n")]);
     let again = engine.berth(&["build", "--explain", "--progress=plain", &path]);
     assert!(again.stderr.contains("file src/f changed"), "{}", again.stderr);
-    assert_eq!(again.stderr.matches(" CACHED\n").count(), 6, "{}", again.stderr);
+    assert_eq!(again.stderr.matches(" CACHED\n").count(), 5, "{}", again.stderr);
 }
 
 #[test]
@@ -44,7 +44,11 @@ fn a_failing_command_ends_the_build_and_leaves_nothing() {
     let engine = Engine::start();
     let path = folder(&engine, "ctx", &[("Dockerfile", "FROM busybox\nRUN echo said; exit 7\n")]);
     let failed = engine.berth(&["build", "-t", "bad", &path]);
-    assert!(failed.stderr.contains("said") && failed.stderr.contains("returned a non-zero code: 7"), "{}", failed.stderr);
+    assert!(
+        failed.stderr.contains("said") && failed.stderr.contains("returned a non-zero code: 7"),
+        "{}",
+        failed.stderr
+    );
     engine.http().get("/images/bad/json").expect(404);
     let left = std::fs::read_dir(engine.place().join("data/build/work")).map_or(0, Iterator::count);
     assert_eq!(left, 0, "no folder of the build stays");
@@ -55,7 +59,8 @@ fn a_context_reaches_nothing_of_the_host() {
     let engine = Engine::start();
     let canary = engine.place().join("canary");
     std::fs::write(&canary, "alive").expect("write");
-    let text = "FROM busybox\nRUN ln -s / /host\nCOPY esc /host/tmp/esc\nRUN --mount=type=bind,source=esc,target=/m cat /m\n";
+    let text =
+        "FROM busybox\nRUN ln -s / /host\nCOPY esc /host/tmp/esc\nRUN --mount=type=bind,source=esc,target=/m cat /m\n";
     let path = folder(&engine, "ctx", &[("Dockerfile", text)]);
     std::os::unix::fs::symlink(&canary, std::path::Path::new(&path).join("esc")).expect("link");
     let failed = engine.berth(&["build", &path]);
