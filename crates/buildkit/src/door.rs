@@ -95,6 +95,15 @@ impl Door {
                 let outcome = self.status(&mut call).await;
                 call.finish(outcome).await;
             }
+            "/moby.buildkit.v1.Control/Session" => {
+                // A session inside of a call, for clients that share one among builds.
+                let headers = call.headers().clone();
+                let (near, far) = tokio::io::duplex(1 << 16);
+                let ((), served) = tokio::join!(call.carry(far), self.sessions.serve(&headers, near));
+                if let Err(status) = served {
+                    tracing::debug!(%status, "a session of a BuildKit client ended");
+                }
+            }
             "/moby.buildkit.v1.Control/Info" => call.reply(Ok(worker::info())).await,
             "/moby.buildkit.v1.Control/ListWorkers" => call.reply(Ok(worker::list(&*self.builder))).await,
             "/moby.buildkit.v1.Control/DiskUsage" => {

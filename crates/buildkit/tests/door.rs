@@ -512,3 +512,36 @@ async fn checks_answer_without_a_build() {
     assert_eq!(names, [Some("StageNameCasing"), Some("JSONArgsRecommended")]);
     assert!(scene.builder.received.lock().expect("not poisoned").is_empty());
 }
+
+#[tokio::test]
+async fn a_session_may_come_inside_of_a_call() {
+    let root = tempfile::tempdir().expect("a folder");
+    let scene = scene(root.path(), "key").await;
+    let client = Arc::new(Client::default());
+    client.set(&[("a", 0o644, 1, "inside")]);
+    let headers = [("uuid", "s2"), ("sharedkey", "k2"), ("grpc-method", SYNC)];
+    let headers: Metadata =
+        headers.iter().map(|(name, value)| (format!("x-docker-expose-session-{name}"), (*value).to_owned())).collect();
+    let path = "/moby.buildkit.v1.Control/Session";
+    let mut call = scene.control.duplex(path, &headers).await.expect("a call");
+    let (near, far) = tokio::io::duplex(1 << 16);
+    tokio::spawn(serve(far, client as Arc<dyn Service>));
+    tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (mut reader, mut writer) = tokio::io::split(near);
+        let outward = async {
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = reader.read(&mut buffer).await {
+                call.sender.send(&BytesMessage { data: buffer[..read].to_vec() }).await.expect("it is taken");
+            }
+        };
+        let inward = async {
+            while let Ok(Some(message)) = call.receiver.next::<BytesMessage>().await {
+                writer.write_all(&message.data).await.expect("it is taken");
+            }
+        };
+        tokio::join!(outward, inward);
+    });
+    let request = SolveRequest { session: "s2".into(), ..request("r1", &[("label:a", "")]) };
+    assert_eq!(scene.solve(&request).await.expect("it builds")["a"], "inside");
+}

@@ -8,13 +8,17 @@ use futures_util::future::BoxFuture;
 use h2::server::SendResponse;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use prost::Message;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::frame::{Incoming, Outgoing};
 use super::{CALLS, CONNECTION_WINDOW, HEADER_BYTES, STREAM_WINDOW, Status};
+use crate::proto::session::BytesMessage;
 
 /// How long the rest of a request is read for.
 const DRAIN: Duration = Duration::from_millis(500);
+
+/// Bytes that one message carries through a call.
+const CARRIED: usize = 32 << 10;
 
 /// What answers calls.
 pub trait Service: Send + Sync + 'static {
@@ -67,6 +71,42 @@ impl Call {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// All headers of the call.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Carries bytes: the call's messages into `pipe`, what comes out of it as the answer. Ends with either side.
+    pub async fn carry(mut self, pipe: impl AsyncRead + AsyncWrite) {
+        if let Err(status) = self.begin() {
+            tracing::debug!(%status, "a caller left before its answer");
+            return;
+        }
+        let Self { mut incoming, answer: Some(mut answer), .. } = self else { return };
+        let (mut reader, mut writer) = tokio::io::split(pipe);
+        let inward = async {
+            while let Ok(Some(BytesMessage { data })) = incoming.next().await {
+                if writer.write_all(&data).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let outward = async {
+            let mut buffer = vec![0; CARRIED];
+            while let Ok(read @ 1..) = reader.read(&mut buffer).await {
+                if answer.send(&BytesMessage { data: buffer[..read].to_vec() }).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = inward => {}
+            () = outward => {}
+        }
+        let _ = answer.trailers(Status::ok());
     }
 
     /// The call's next message.
