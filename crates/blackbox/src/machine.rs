@@ -52,9 +52,9 @@ pub fn obtain_kernel() -> Result<(PathBuf, PathBuf), String> {
         fetch(&place)?;
     }
     let boot = std::fs::read_dir(place.join("boot")).map_err(|error| format!("{}: {error}", place.display()))?;
-    let image = boot.filter_map(|entry| entry.ok().map(|entry| entry.path())).find(|path| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"))
-    });
+    let image = boot
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-")));
     let image = image.ok_or_else(|| format!("no kernel is in {}", place.display()))?;
     Ok((image, place.join("lib/modules")))
 }

@@ -36,7 +36,10 @@ fn a_machine_runs_what_a_container_runs() {
     assert!(lines[4].contains("cloud") && lines[4] != own.trim(), "{} is no other kernel than {own}", lines[4]);
     let shown = engine.inspect(&id)["HostConfig"].clone();
     assert_eq!(shown["Runtime"], "io.berth.vm", "{shown}");
-    assert!(shown["Annotations"]["io.berth.vm.monitor"].as_str().is_some_and(|name| name.starts_with("qemu-")), "{shown}");
+    assert!(
+        shown["Annotations"]["io.berth.vm.monitor"].as_str().is_some_and(|name| name.starts_with("qemu-")),
+        "{shown}"
+    );
     let info = engine.http().get("/info").expect(200).json();
     assert!(info["Runtimes"]["io.berth.vm"]["status"]["io.berth.vm.why"].is_string(), "{}", info["Runtimes"]);
 }
@@ -47,7 +50,10 @@ fn a_running_machine_takes_every_verb_and_keeps_its_changes() {
     let id = engine.run("live", &["sh", "-c", "echo started >> /log; cat /log; exec sleep 1000"], vm(json!({})));
     eventually("the program runs", 20, || (engine.logs(&id).0 == "started\n").then_some(()));
     let exec = engine.cli(&["exec", "-e", "A=b", "live", "sh", "-c", "echo $A; exit 3"]);
-    assert_eq!((exec.code(3), engine.cli_with(&["exec", "-i", "live", "cat"], b"typed").ok()), ("b".into(), "typed".into()));
+    assert_eq!(
+        (exec.code(3), engine.cli_with(&["exec", "-i", "live", "cat"], b"typed").ok()),
+        ("b".into(), "typed".into())
+    );
     assert_eq!(engine.cli(&["exec", "-t", "live", "tty"]).ok(), "/dev/pts/0");
     engine.cli(&["exec", "live", "nosuch"]).code(127);
     engine.cli(&["pause", "live"]).ok();
@@ -73,7 +79,11 @@ fn a_machine_is_on_the_network_like_any_container() {
     let id = engine.run("served", &["sh", "-c", "echo found > /index.html; exec httpd -f -p 80 -h /"], settings);
     let networks = engine.inspect(&id)["NetworkSettings"]["Networks"].clone();
     let address = networks["bridge"]["IPAddress"].as_str().expect("an address").to_owned();
-    let asked = || engine.cli(&["run", "--rm", "busybox", "wget", "-q", "-T", "5", "-O", "-", &format!("http://{address}/")]).text();
+    let asked = || {
+        engine
+            .cli(&["run", "--rm", "busybox", "wget", "-q", "-T", "5", "-O", "-", &format!("http://{address}/")])
+            .text()
+    };
     eventually("another container reaches it", 30, || asked().contains("found").then_some(()));
     let published = engine.host(&["busybox", "wget", "-q", "-T", "5", "-O", "-", "http://127.0.0.1:18480/"]).text();
     assert!(published.contains("found"), "{published}");
