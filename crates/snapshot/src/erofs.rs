@@ -224,13 +224,17 @@ impl Snapshotter for Erofs {
     fn snapshots(&self) -> Result<Vec<String>> {
         self.shelf.snapshots()
     }
+
+    fn close(&self) {
+        // Roots that are mounted have clones of their own. What cannot be unmounted is used again by the next store.
+        for path in self.mounted.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = detach(&path);
+        }
+    }
 }
 
 impl Drop for Erofs {
     fn drop(&mut self) {
-        // Roots that are mounted have clones of their own. What cannot be unmounted is used again by the next store.
-        for path in self.mounted.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            let _ = detach(&*path);
-        }
+        self.close();
     }
 }

@@ -89,4 +89,7 @@ pub trait Snapshotter: Send + Sync {
 
     /// Every snapshot's key, ordered.
     fn snapshots(&self) -> Result<Vec<String>>;
+
+    /// Gives back what is held for speed alone, before the end of the process; roots that are mounted stay.
+    fn close(&self) {}
 }

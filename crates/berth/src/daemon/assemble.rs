@@ -166,4 +166,5 @@ pub async fn shut_down(engine: &Engine, configuration: &Configuration) {
     if let Err(error) = engine.networks.close().await {
         tracing::warn!(%error, "kernel settings stay as the networks needed them");
     }
+    engine.images.close();
 }
