@@ -83,6 +83,8 @@ fn layers_as_images_carry_containers_over_a_crash() {
     assert_eq!(fsck(&engine, false)["Findings"], json!([]));
     engine.http().delete(&format!("/containers/{id}?force=1")).expect(204);
     engine.http().delete("/images/made").expect(200);
+    // Layers stay mounted as long as the daemon lives, and no longer.
+    assert_eq!(engine.stop_daemon(), 0);
 }
 
 #[test]
