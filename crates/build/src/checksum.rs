@@ -33,8 +33,7 @@ pub(crate) struct Checksums {
 type Identity = (u64, u64, i64, (i64, i64), (i64, i64));
 
 fn identity(stat: &rustix::fs::Stat) -> Identity {
-    let (content, change) =
-        ((stat.st_mtime as i64, stat.st_mtime_nsec as i64), (stat.st_ctime as i64, stat.st_ctime_nsec as i64));
+    let (content, change) = ((stat.st_mtime, stat.st_mtime_nsec as i64), (stat.st_ctime, stat.st_ctime_nsec as i64));
     (stat.st_dev, stat.st_ino, stat.st_size, content, change)
 }
 

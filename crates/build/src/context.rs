@@ -239,7 +239,7 @@ fn is_here(root: BorrowedFd<'_>, entry: &ContextEntry) -> Result<bool> {
             Ok(true)
         }
         _ => Ok(stat.is_some_and(|stat| {
-            let mtime_ns = (stat.st_mtime as i64).saturating_mul(1_000_000_000) + stat.st_mtime_nsec as i64;
+            let mtime_ns = stat.st_mtime.saturating_mul(1_000_000_000) + stat.st_mtime_nsec as i64;
             stat.st_size as u64 == entry.size && stat.st_mode & 0o7777 == mode && mtime_ns == entry.mtime_ns
         })),
     }

@@ -141,7 +141,7 @@ impl Copier<'_> {
     fn time(&self, item: &Item) -> (i64, i64) {
         match self.options.epoch {
             Some(epoch) => (epoch, 0),
-            None => (item.stat.st_mtime as i64, item.stat.st_mtime_nsec as i64),
+            None => (item.stat.st_mtime, item.stat.st_mtime_nsec as i64),
         }
     }
 

@@ -143,7 +143,7 @@ fn clamp(directory: BorrowedFd<'_>, epoch: i64) -> Result<()> {
                 .map_err(Error::call("open", &shown))?;
             clamp(below.as_fd(), epoch)?;
         }
-        if stat.st_mtime as i64 > epoch || (stat.st_mtime as i64 == epoch && stat.st_mtime_nsec > 0) {
+        if stat.st_mtime > epoch || (stat.st_mtime == epoch && stat.st_mtime_nsec > 0) {
             let time = Timespec { tv_sec: epoch, tv_nsec: 0 };
             let times = Timestamps { last_access: time, last_modification: time };
             rustix::fs::utimensat(directory, &name[..], &times, flags).map_err(Error::call("date", &shown))?;

@@ -79,9 +79,10 @@ pub(crate) fn used(file: &Dockerfile, request: &Request, stage: &Stage) -> BTree
             Command::Run(run) => {
                 for flag in &run.mounts {
                     let mount = flag.resolve(|value| Ok(value.to_owned()));
-                    match mount.map(|mount| mount.kind) {
-                        Ok(MountKind::Bind { from, .. } | MountKind::Cache { from, .. }) => names.extend(from),
-                        _ => {}
+                    if let Ok(MountKind::Bind { from, .. } | MountKind::Cache { from, .. }) =
+                        mount.map(|mount| mount.kind)
+                    {
+                        names.extend(from);
                     }
                 }
             }

@@ -66,9 +66,7 @@ impl Containers {
         self.merge_defaults(&mut record);
         self.shared.store.put(TABLE, &record.id, &record, &"", Durability::Crash)?;
         match self.launch_step(&mut record, rootfs, &mounts).await {
-            Ok((watch, output)) => {
-                Ok(RunningStep { containers: self.clone(), record: Some(record), watch, output })
-            }
+            Ok((watch, output)) => Ok(RunningStep { containers: self.clone(), record: Some(record), watch, output }),
             Err(error) => {
                 self.end_step(&record).await;
                 Err(error)
@@ -135,7 +133,7 @@ impl RunningStep {
     /// # Errors
     /// [`Error::Supervisor`] when the supervisor was killed before it could record the end.
     pub async fn wait(&mut self) -> Result<ExitRecord> {
-        Ok(self.watch.exited().await.map_err(Error::Supervisor)?)
+        self.watch.exited().await.map_err(Error::Supervisor)
     }
 
     /// Takes the container away; on return nothing uses the root file system any more.
