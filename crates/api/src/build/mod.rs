@@ -1,12 +1,12 @@
 //! Builds: Docker's `POST /build` with its stream, berth's own contexts and history beside it.
 
 mod answer;
-mod build;
 mod classic;
 mod context;
 mod history;
 mod prune;
 mod reader;
+mod start;
 pub(crate) mod usage;
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::Engine;
 /// Paths and their handlers.
 pub fn routes() -> Router<Arc<Engine>> {
     Router::new()
-        .route("/build", post(build::build))
+        .route("/build", post(start::build))
         .route("/build/prune", post(prune::prune))
         .route("/berth/build/context", post(context::begin))
         .route("/berth/build/context/{id}", put(context::receive))
