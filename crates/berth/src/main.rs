@@ -7,6 +7,7 @@
 //! | `runtime` | the OCI runtime's command line; also when the program is called `berth-runtime` |
 //! | `guest` | process 1 of a virtual machine |
 //! | `registry` | the registry server and its commands |
+//! | `resolve` | answers questions about names on networks; started by the daemon, outlives it |
 //! | `hello` | what the embedded image `berth/hello` runs |
 //! | anything else | the client |
 
@@ -26,8 +27,20 @@ fn main() -> ExitCode {
         Some("runtime") => berth_oci::main(arguments.collect()),
         Some("guest") => berth_vm::guest::main(),
         Some("registry") => berth_registry::command::main(arguments.collect()),
+        Some("resolve") => resolve(arguments.next()),
         Some("hello") => hello::main(),
         _ => berth_cli::main(std::env::args_os().skip(1).collect()),
+    }
+}
+
+/// Its one argument is the directory of what it knows.
+fn resolve(dir: Option<OsString>) -> ExitCode {
+    match dir {
+        Some(dir) => berth_dns::main(Path::new(&dir)),
+        None => {
+            eprintln!("berth resolve: it is started by the daemon, with a directory");
+            ExitCode::from(125)
+        }
     }
 }
 

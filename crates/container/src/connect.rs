@@ -59,6 +59,7 @@ impl Containers {
         let addresses: Vec<String> = addresses(&shown).map(str::to_owned).collect();
         attachment.networks.insert(endpoint.network_name.clone(), shown);
         self.fill_ports(record, &mut attachment)?;
+        self.serve_names(record, pid as i32).await?;
         identity::add_addresses(&self.shared.config.container_dir(&record.id), record, &addresses)?;
         Ok(attachment)
     }
@@ -91,6 +92,7 @@ impl Containers {
             outcome.map_err(Error::Unconnected)?;
             let gone = attachment.networks.remove(&network.name).unwrap_or_default();
             self.fill_ports(&record, &mut attachment)?;
+            self.serve_names(&record, record.state.pid as i32).await?;
             let addresses: Vec<&str> = addresses(&gone).collect();
             identity::remove_addresses(&self.shared.config.container_dir(&record.id), &addresses)?;
         } else if !record.endpoints.contains_key(&network.name) {

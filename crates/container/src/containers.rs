@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     pub events: Bus,
     pub ids: IdRanges,
     pub execs: ExecTable,
+    /// Held by whoever starts the resolver.
+    pub resolver: tokio::sync::Mutex<()>,
     table: RwLock<Table>,
     stopping: std::sync::atomic::AtomicBool,
 }
@@ -151,6 +153,7 @@ impl Containers {
             events,
             ids: IdRanges::default(),
             execs: ExecTable::default(),
+            resolver: tokio::sync::Mutex::default(),
             table: RwLock::default(),
             stopping: std::sync::atomic::AtomicBool::new(false),
         };

@@ -89,6 +89,9 @@ pub enum Error {
     /// The network noun, about a connection that a user asked for.
     #[error(transparent)]
     Unconnected(berth_network::Error),
+    /// The resolver of names on networks.
+    #[error(transparent)]
+    Names(berth_dns::Error),
     /// The volume noun.
     #[error(transparent)]
     Volume(#[from] berth_volume::Error),
@@ -145,6 +148,7 @@ impl Kinded for Error {
             Self::Network(error) | Self::Unconnected(error) => error.kind(),
             // Were it "not found", clients would take a container's image for what is missing, and pull it.
             Self::Volume(berth_volume::Error::NoSuchDriver { .. }) => Kind::Invalid,
+            Self::Names(error) => error.kind(),
             Self::Volume(error) => error.kind(),
             Self::Snapshot(error) => error.kind(),
             Self::Log(error) => error.kind(),

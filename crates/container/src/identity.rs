@@ -121,6 +121,23 @@ pub fn resolv_conf(resolver: &Resolver, host_text: &str, shares_network: bool) -
     text
 }
 
+/// The resolv.conf of a container on networks of a user's own: the engine's resolver, which knows the servers that were
+/// asked for or the host's.
+pub fn resolver_conf(resolver: &Resolver, host_text: &str) -> String {
+    let mut options = resolver.options.to_vec();
+    if options.is_empty() {
+        let lines = host_text.lines().filter_map(|line| line.trim().strip_prefix("options"));
+        options = lines.flat_map(str::split_whitespace).map(str::to_owned).collect();
+        options.retain(|option| !option.starts_with("ndots:"));
+    }
+    if !options.iter().any(|option| option.starts_with("ndots:")) {
+        // Names of containers have no dots, and are asked for as they are.
+        options.push("ndots:0".to_owned());
+    }
+    let own = Resolver { servers: &[berth_dns::ADDRESS.to_string()], options: &options, search: resolver.search };
+    resolv_conf(&own, host_text, true)
+}
+
 fn is_loopback(server: &str) -> bool {
     server.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
@@ -128,6 +145,16 @@ fn is_loopback(server: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn on_networks_of_its_own_a_container_asks_the_resolver() {
+        let none = Resolver { servers: &[], search: &[], options: &[] };
+        let host = "nameserver 192.0.2.1\nsearch a.example\noptions edns0 ndots:2\n";
+        let text = "nameserver 127.0.0.11\nsearch a.example\noptions edns0 ndots:0\n";
+        assert_eq!(resolver_conf(&none, host), text);
+        let options = ["ndots:5".to_owned()];
+        assert!(resolver_conf(&Resolver { options: &options, ..none }, host).ends_with("options ndots:5\n"));
+    }
 
     #[test]
     fn host_resolvers_lose_loopback_only_in_an_own_network() {

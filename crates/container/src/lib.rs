@@ -56,6 +56,7 @@ mod list;
 mod logs;
 pub mod machine;
 mod mount;
+mod names;
 mod oci_spec;
 mod pause;
 mod port;

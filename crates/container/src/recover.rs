@@ -52,6 +52,8 @@ impl Containers {
         for container in &live {
             self.find_again(container).await;
         }
+        self.follow_names();
+        self.recover_names().await;
         let ids: Vec<String> = live.iter().filter(|c| c.status().is_alive()).map(|c| c.id.clone()).collect();
         if let Err(error) = self.shared.networks.recover(&ids).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot bring the networks back in order");

@@ -233,6 +233,7 @@ impl Containers {
     ) -> Result<Attachment> {
         let attachment = self.attach_endpoints(record, namespaces, pid).await?;
         self.write_identity(record, namespaces, &attachment)?;
+        self.serve_names(record, pid as i32).await?;
         Ok(attachment)
     }
 
@@ -259,7 +260,11 @@ impl Containers {
             options: &own(&record.host.dns_options, &config.dns_options),
         };
         let host_text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        identity::write(&dir, "resolv.conf", &identity::resolv_conf(&resolver, &host_text, shares_network))?;
+        let text = match self.asks_resolver(record) {
+            true => identity::resolver_conf(&resolver, &host_text),
+            false => identity::resolv_conf(&resolver, &host_text, shares_network),
+        };
+        identity::write(&dir, "resolv.conf", &text)?;
         let endpoints: Vec<_> = attachment.networks.values().collect();
         let addresses: Vec<String> =
             endpoints.iter().flat_map(|one| crate::connect::addresses(one)).map(str::to_owned).collect();

@@ -109,5 +109,6 @@ impl Containers {
             let _ = stop.await;
         }
         self.shared.networks.settle().await;
+        self.leave_names().await;
     }
 }

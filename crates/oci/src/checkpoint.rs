@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 
+use berth_sys::process::birth;
+
 use crate::error::{Error, Result};
 use crate::grammar::{Call, Command, Flag, switch, value};
-use crate::record::{Record, Status, birth};
+use crate::record::{Record, Status};
 use crate::store::{Place, Store};
 use crate::{bundle, create, delete};
 

@@ -4,12 +4,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use berth_runtime::{Bundle, Created, Deferred, Latch, Stdio, create_latched};
-use berth_sys::pidfd;
+use berth_sys::{pidfd, process::birth};
 
 use crate::console;
 use crate::error::{Error, Result};
 use crate::grammar::{Call, Command, Flag, switch, value};
-use crate::record::{Record, Status, birth};
+use crate::record::{Record, Status};
 use crate::store::{Place, Store};
 use crate::{bundle, log, net_device};
 

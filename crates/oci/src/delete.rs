@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use berth_runtime::hook;
+use berth_sys::process::birth;
 
 use crate::error::{Error, Result};
 use crate::grammar::{Call, Command, switch};
-use crate::record::{Record, Status, birth};
+use crate::record::{Record, Status};
 use crate::store::{Place, Store};
 use crate::{kill, log};
 

@@ -3,11 +3,11 @@
 use std::os::fd::AsFd;
 
 use berth_runtime::cgroup::Cgroup;
-use berth_sys::{Errno, pidfd};
+use berth_sys::{Errno, pidfd, process::birth};
 
 use crate::error::{Error, Result};
 use crate::grammar::{Call, Command, switch};
-use crate::record::{Record, Status, birth};
+use crate::record::{Record, Status};
 use crate::signal;
 use crate::store::Store;
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use berth_runtime::cgroup::{Cgroup, CgroupPath};
+use berth_sys::process::birth;
 use oci_spec::runtime::{ContainerState, State};
 use serde::{Deserialize, Serialize};
 
@@ -93,32 +94,5 @@ impl Record {
             state.set_pid(Some(self.pid));
         }
         state
-    }
-}
-
-/// When a process was born (proc_pid_stat(5), field 22); `None` for one that has ended, collected or not.
-pub fn birth(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    if matches!(fields.next()?, "Z" | "X" | "x") {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_is_known_by_its_birth() {
-        let own = birth(std::process::id() as i32).expect("alive");
-        assert_eq!(birth(std::process::id() as i32), Some(own));
-        assert_ne!(birth(1), Some(own));
-        let mut child = std::process::Command::new("true").spawn().expect("spawn");
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        assert_eq!(birth(child.id() as i32), None, "ended, but not collected");
-        child.wait().expect("wait");
     }
 }

@@ -4,6 +4,7 @@
 //! probe http 127.0.0.1:8080        prints the body
 //! probe udp-echo 5353              answers each datagram with itself
 //! probe udp-ask 127.0.0.1:53 TEXT  sends TEXT and prints the answer
+//! probe names 192.0.2.1            a name server that knows one address, for every name
 //! ```
 
 use std::io::{Read, Write};
@@ -20,7 +21,8 @@ fn main() -> ExitCode {
         ["http", address] => http(address),
         ["udp-echo", port] => udp_echo(port),
         ["udp-ask", address, text] => udp_ask(address, text),
-        _ => Err(std::io::Error::other("usage: probe http|udp-echo|udp-ask …")),
+        ["names", address] => names(address),
+        _ => Err(std::io::Error::other("usage: probe http|udp-echo|udp-ask|names …")),
     };
     match result {
         Ok(text) => {
@@ -51,6 +53,31 @@ fn udp_echo(port: &str) -> std::io::Result<String> {
     loop {
         let (length, from) = socket.recv_from(&mut buffer)?;
         socket.send_to(&buffer[..length], from)?;
+    }
+}
+
+/// Answers every question about an address with this one (RFC 1035, section 4.1); others with nothing.
+fn names(address: &str) -> std::io::Result<String> {
+    let address: std::net::Ipv4Addr = address.parse().map_err(std::io::Error::other)?;
+    let socket = UdpSocket::bind("0.0.0.0:53")?;
+    let mut buffer = [0; 1500];
+    loop {
+        let (length, from) = socket.recv_from(&mut buffer)?;
+        // The name is skipped by its labels.
+        let mut end = 12;
+        while end < length && buffer[end] != 0 {
+            end += 1 + usize::from(buffer[end]);
+        }
+        let Some(question) = buffer.get(12..end + 5).filter(|_| end + 5 <= length) else { continue };
+        let is_address = question.ends_with(&[0, 1, 0, 1]);
+        let mut answer = buffer[..2].to_vec();
+        answer.extend([0x81, 0x80, 0, 1, 0, u8::from(is_address), 0, 0, 0, 0]);
+        answer.extend(question);
+        if is_address {
+            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+            answer.extend(address.octets());
+        }
+        socket.send_to(&answer, from)?;
     }
 }
 
