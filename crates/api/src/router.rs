@@ -12,7 +12,8 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
 use crate::{
-    Engine, Error, build, buildkit, container, exec, failure::Failure, image, network, registry, system, unbuilt, version, vm, volume,
+    Engine, Error, build, buildkit, container, exec, failure::Failure, image, network, registry, system, unbuilt,
+    version, vm, volume,
 };
 
 const API_VERSION: HeaderValue = HeaderValue::from_static(berth_spec::API_VERSION);

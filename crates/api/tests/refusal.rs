@@ -34,15 +34,19 @@ impl World {
         let networks = Networks::open(quiet, store.clone(), events.clone()).await.unwrap();
         let containers = Containers::new(
             config(&root),
-            store,
-            snapshots,
+            store.clone(),
+            snapshots.clone(),
             images.clone(),
             networks.clone(),
             volumes.clone(),
             events.clone(),
         );
         let (facts, settings) = (Facts::default(), RwLock::new(Arc::new(Settings::default())));
-        let engine = Engine { containers, images, networks, volumes, events, facts, settings };
+        let (own_images, own_containers) = (images.clone(), containers.clone());
+        let builder =
+            berth_build::Builder::open(&root.join("build"), store, own_images, own_containers, snapshots, None)
+                .unwrap();
+        let engine = Engine { containers, images, networks, volumes, builder, events, facts, settings };
         Self { api: Api::new(Arc::new(engine)), _dir: dir }
     }
 

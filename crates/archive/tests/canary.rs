@@ -103,6 +103,9 @@ fn hard(path: &str, to: &str) -> (Entry, Vec<u8>) {
     entry(Kind::HardLink, path, to)
 }
 
+/// An entry of an archive with its bytes.
+type Part = (Entry, Vec<u8>);
+
 #[test]
 fn nothing_outside_changes() {
     let attribute = |path: &str, name: &str, value: &[u8]| {
@@ -113,7 +116,7 @@ fn nothing_outside_changes() {
     // Every one of them through a link that leads outside, absolute and relative.
     for way in ["%", "../outside"] {
         let through = |last: (Entry, Vec<u8>)| vec![link("s", way), last];
-        let cases: Vec<(&str, Vec<(Entry, Vec<u8>)>)> = vec![
+        let cases: Vec<(&str, Vec<Part>)> = vec![
             ("file", through(file("s/etc/passwd"))),
             ("FIFO at /etc/passwd", through(entry(Kind::Fifo, "s/etc/passwd", ""))),
             ("directory", through(entry(Kind::Directory, "s/etc/new", ""))),

@@ -49,11 +49,13 @@ static DAEMON: Command =
     .flags_first();
 
 /// Only for help, as with the daemon.
-static REGISTRY: Command =
-    Command::verb("COMMAND", "Serve and look after a registry (see 'berth registry --help')", Arity::AtLeast(0), |_| {
-        Box::pin(async { Err(Failure::new("berth: 'registry' must be the first word: berth registry COMMAND")) })
-    })
-    .flags_first();
+static REGISTRY: Command = Command::verb(
+    "COMMAND",
+    "Serve and look after a registry (see 'berth registry --help')",
+    Arity::AtLeast(0),
+    |_| Box::pin(async { Err(Failure::new("berth: 'registry' must be the first word: berth registry COMMAND")) }),
+)
+.flags_first();
 
 static ENTRIES: &[Entry] = &[
     Entry::new("attach", &container::attach::COMMAND),

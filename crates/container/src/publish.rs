@@ -182,7 +182,7 @@ mod tests {
             host_ip: ip.parse().unwrap(),
             host_port,
         };
-        let is = |remove: &PortMap, port| meant(remove).unwrap().iter().any(|one| one.is(port));
+        let is = |remove: &PortMap, port: &PublishedPort| meant(remove).unwrap().iter().any(|one| one.is(port));
         let both = [published("0.0.0.0", 8080), published("::", 8080)];
         for remove in [map("80/tcp", &[]), map("80/tcp", &[("", "8080")]), map("80-81/tcp", &[("", "")])] {
             assert!(both.iter().all(|port| is(&remove, port)), "{remove:?}");

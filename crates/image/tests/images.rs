@@ -5,11 +5,11 @@ mod place;
 use std::{collections::BTreeMap, io::Write, path::Path};
 
 use berth_archive::tar::{Entry, Kind, Reader, Writer};
-use berth_image::{CommitRequest, Error, ImportRequest, ListRequest, Removed};
+use berth_image::{CommitRequest, ListRequest, Removed};
 use berth_kit::{Kind as ErrorKind, Kinded};
 use berth_snapshot::Snapshotter;
-use berth_spec::{Digest, image::RunConfig};
-use place::{body, place, tar};
+use berth_spec::image::RunConfig;
+use place::place;
 
 fn members(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let mut reader = Reader::new(archive);

@@ -14,5 +14,7 @@ use crate::Engine;
 
 /// Paths and their handlers.
 pub fn routes() -> Router<Arc<Engine>> {
-    Router::new().route("/vm/doctor", get(doctor::doctor)).route("/vm/kernel", post(kernel::install).get(kernel::current))
+    Router::new()
+        .route("/vm/doctor", get(doctor::doctor))
+        .route("/vm/kernel", post(kernel::install).get(kernel::current))
 }

@@ -42,7 +42,11 @@ pub fn config(values: &Values) -> Result<NetworkConfig> {
             |text| Cidr::parse_with_address(text).ok(),
             "it must be an address with a prefix length, such as 172.30.0.1/16",
         )?,
-        fixed_cidr: values.parsed("fixed-cidr", |text| text.parse().ok(), "it must be a subnet, such as 172.30.8.0/21")?,
+        fixed_cidr: values.parsed(
+            "fixed-cidr",
+            |text| text.parse().ok(),
+            "it must be a subnet, such as 172.30.8.0/21",
+        )?,
         default_pools: if pools.is_empty() { default.default_pools } else { pools },
         default_pools6: pools6,
         ipv6: values.flag_or("ipv6", false) || bip6.is_some(),
@@ -78,7 +82,9 @@ fn pools(values: &Values) -> Result<Vec<AddressPool>> {
 
 fn pools6(values: &Values) -> Result<Vec<AddressPool<Ipv6Addr>>> {
     let wrong = |item: &Value| {
-        anyhow!("invalid value {item} for default-address-pools: it must have a base such as fd00:7::/48 and a size from its prefix length to 120")
+        anyhow!(
+            "invalid value {item} for default-address-pools: it must have a base such as fd00:7::/48 and a size from its prefix length to 120"
+        )
     };
     let pool = |item| {
         let (base, size) = parts::<Ipv6Addr>(item)?;
