@@ -155,7 +155,8 @@ async fn bad_input_is_named() {
         ("GET", "/events?since=x", "", 400, "since"),
         ("GET", "/system/df?type=rubbish", "", 400, "rubbish"),
         ("POST", "/auth", r#"{"username":"u"}"#, 400, "password"),
-        ("POST", "/build", "", 501, "not built yet"),
+        ("POST", "/build/cancel", "", 501, "not built yet"),
+        ("POST", "/build", "", 404, "Cannot locate specified Dockerfile"),
     ] {
         let (got, message) = world.send(method, path, body).await;
         assert_eq!(got, status, "{method} {path} {body}: {message}");

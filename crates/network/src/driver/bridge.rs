@@ -282,11 +282,18 @@ impl NetworkDriver for Bridge {
     /// can hold it any more. So a thread waits, and this returns when the link is gone for everybody else.
     fn leave(&self, _: &NetworkRecord, endpoint: &EndpointRecord) -> Result<()> {
         let name = endpoint.host_ifname.clone();
+        let found = link::find(&mut self.lock(), &name).map_err(failed("look for", &name))?;
+        let Some(index) = found.map(|link| link.index) else { return Ok(()) };
         let (tell, told) = mpsc::channel();
         let remove = move || {
-            let opened = Socket::open(Family::Route).map_err(failed("remove", &name));
+            let removed = Socket::open(Family::Route).and_then(|mut socket| {
+                match socket.transact(vec![link::remove_index(index)]) {
+                    Err(refusal) if !refusal.is(Errno::NODEV) => Err(refusal),
+                    _ => Ok(()),
+                }
+            });
             // Nobody listens any more once the link is out of sight.
-            let _ = tell.send(opened.and_then(|mut socket| remove_link(&mut socket, &name)));
+            let _ = tell.send(removed.map_err(failed("remove", &name)));
         };
         let thread = std::thread::Builder::new().name("berth-unlink".to_owned()).stack_size(128 * 1024);
         if thread.spawn(remove).is_err() {

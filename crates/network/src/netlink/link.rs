@@ -289,6 +289,12 @@ pub fn remove(name: &str) -> Request {
     request
 }
 
+/// Removes the link of this number, and no other that has got its name meanwhile.
+#[must_use]
+pub fn remove_index(index: u32) -> Request {
+    Request::new(rt::DELLINK, 0, &header(index, 0, 0))
+}
+
 /// The link called `name` in the socket's namespace.
 ///
 /// # Errors

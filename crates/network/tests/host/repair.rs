@@ -139,7 +139,14 @@ fn many_at_once_leave_no_trace() {
             assert_eq!(links(), ["lo", "berth0"]);
             match round {
                 1 => before = descriptors(),
-                2.. => assert!(descriptors() <= before + 5, "descriptors grow from {before} to {}", descriptors()),
+                2.. => {
+                    // The last removals close their sockets some milliseconds after the links are out of sight.
+                    let patience = std::time::Instant::now() + std::time::Duration::from_secs(2);
+                    while descriptors() > before + 5 && std::time::Instant::now() < patience {
+                        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                    }
+                    assert!(descriptors() <= before + 5, "descriptors grow from {before} to {}", descriptors());
+                }
                 _ => {}
             }
         }
