@@ -1,9 +1,14 @@
 //! Names on networks of a user's own: what the resolver must know of networks and containers is written down for it, and
 //! it is started when the first container needs it. It outlives the daemon; see `berth_dns`.
 
-use std::{net::IpAddr, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddrV4},
+    path::PathBuf,
+    process::Stdio,
+    time::Duration,
+};
 
-use berth_dns::{Container, Member, Membership, Network, State, poke};
+use berth_dns::{ADDRESS, Container, HIDDEN_PORT, Member, Membership, Network, PORT, State, poke};
 use berth_network::EndpointRecord;
 use tokio::{process::Command, sync::broadcast::error::RecvError};
 
@@ -49,7 +54,8 @@ impl Containers {
         let networks =
             endpoints.iter().map(|one| Membership { id: one.network_id.clone(), links: one.links.clone() }).collect();
         let born = berth_sys::process::birth(pid).unwrap_or(0);
-        let container = Container { pid, born, networks, upstream: self.upstream(record) };
+        let port = lead(record, pid).await;
+        let container = Container { pid, born, port, networks, upstream: self.upstream(record) };
         state.put_container(&record.id, &container).map_err(Error::Names)?;
         self.tell(format!("container {}", record.id)).await
     }
@@ -192,6 +198,22 @@ impl Containers {
         let dir = self.names().dir().to_owned();
         // None may run.
         let _ = said(&dir, "leave").await;
+    }
+}
+
+/// Makes the way to the resolver; without packet rules it has to take the port itself.
+async fn lead(record: &Record, pid: i32) -> u16 {
+    let netns = berth_network::Netns::Pid(pid as u32);
+    let (asked, listens) = (SocketAddrV4::new(ADDRESS, PORT), SocketAddrV4::new(ADDRESS, HIDDEN_PORT));
+    let led = tokio::task::spawn_blocking(move || berth_network::lead_names(&netns, asked, listens)).await;
+    match led {
+        Ok(Ok(())) => HIDDEN_PORT,
+        Ok(Err(error)) => {
+            let container = record.name.as_str();
+            tracing::warn!(%error, container, "no name server of the container's own can have port 53");
+            PORT
+        }
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

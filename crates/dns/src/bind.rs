@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use berth_sys::namespace::{self, bit};
 use berth_sys::pidfd;
 
+use crate::ADDRESS;
 use crate::error::{Error, Result};
-use crate::{ADDRESS, PORT};
 
 /// What serves one container.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Sockets {
 
 impl Sockets {
     /// Opens them in the network of process `pid`, which was `born` then, and comes home.
-    pub fn open(container: &str, pid: i32, born: u64) -> Result<Self> {
+    pub fn open(container: &str, pid: i32, born: u64, port: u16) -> Result<Self> {
         let failed = |source: std::io::Error| Error::Bind { container: container.to_owned(), source };
         let process = pidfd::open(pid).map_err(|errno| failed(errno.into()))?;
         if berth_sys::process::birth(pid) != Some(born) {
@@ -31,7 +31,7 @@ impl Sockets {
         }
         let home = File::open("/proc/thread-self/ns/net").map_err(failed)?;
         namespace::join(process.as_fd(), bit::NETWORK).map_err(|errno| failed(errno.into()))?;
-        let opened = open();
+        let opened = open(port);
         if namespace::join(home.as_fd(), bit::NETWORK).is_err() {
             // A resolver that is lost in a container's network must not go on for the others.
             std::process::abort();
@@ -41,9 +41,9 @@ impl Sockets {
     }
 }
 
-fn open() -> std::io::Result<(UdpSocket, TcpListener)> {
-    let udp = UdpSocket::bind((ADDRESS, PORT))?;
-    let tcp = TcpListener::bind((ADDRESS, PORT))?;
+fn open(port: u16) -> std::io::Result<(UdpSocket, TcpListener)> {
+    let udp = UdpSocket::bind((ADDRESS, port))?;
+    let tcp = TcpListener::bind((ADDRESS, port))?;
     udp.set_nonblocking(true)?;
     tcp.set_nonblocking(true)?;
     Ok((udp, tcp))

@@ -32,3 +32,6 @@ pub use state::{Container, Member, Membership, Network, State};
 pub const ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(127, 0, 0, 11);
 /// The port of name servers.
 pub const PORT: u16 = 53;
+/// Where the resolver listens when rules of the container's network lead questions there, so that a name server of the
+/// container's own can have [`PORT`] on all addresses.
+pub const HIDDEN_PORT: u16 = 65_053;

@@ -30,7 +30,7 @@ const PENDING_MAX: usize = 512;
 /// How many questions of one container are taken before others have their turn.
 const BATCH: usize = 64;
 /// How long the resolver stays when it serves nobody.
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(1);
 /// How long a wait is at most, so that deadlines are seen.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -203,14 +203,14 @@ impl Resolver {
             self.zones_mut(|zones| drop(zones.containers.remove(id)));
             return;
         };
-        let (pid, born) = (container.pid, container.born);
+        let (pid, born, port) = (container.pid, container.born, container.port);
         let same = self.zones.read().unwrap_or_else(PoisonError::into_inner).containers.get(id).map(|known| known.pid);
         self.zones_mut(|zones| drop(zones.containers.insert(id.to_owned(), container)));
         if same == Some(pid) && self.served.contains_key(id) {
             return;
         }
         self.close(id);
-        if let Err(error) = self.serve(id, pid, born) {
+        if let Err(error) = self.serve(id, pid, born, port) {
             eprintln!("berth resolve: {error}");
             self.end(id);
         }
@@ -225,8 +225,8 @@ impl Resolver {
     }
 
     /// Opens the sockets of a container.
-    fn serve(&mut self, id: &str, pid: i32, born: u64) -> Result<()> {
-        let sockets = Sockets::open(id, pid, born)?;
+    fn serve(&mut self, id: &str, pid: i32, born: u64, port: u16) -> Result<()> {
+        let sockets = Sockets::open(id, pid, born, port)?;
         let tokens = [
             self.token(Source::Datagrams(id.to_owned())),
             self.token(Source::Streams(id.to_owned())),

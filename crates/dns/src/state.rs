@@ -37,6 +37,8 @@ pub struct Container {
     pub pid: i32,
     /// When that was born, in clock ticks since boot: numbers are given again.
     pub born: u64,
+    /// Where the resolver listens in it.
+    pub port: u16,
     /// The networks whose names it may know.
     pub networks: Vec<Membership>,
     /// Who is asked for other names, in their order.

@@ -213,6 +213,12 @@ pub enum Error {
         /// Its answer.
         source: Refusal,
     },
+    /// The way to the resolver cannot be made in a container's network.
+    #[error("cannot lead questions about names to the resolver: {source}")]
+    Names {
+        /// The kernel's answer.
+        source: Refusal,
+    },
     /// The kernel refused a change of packet rules.
     #[error("cannot {act} packet rules in nftables table {table}: {source}")]
     Firewall {
