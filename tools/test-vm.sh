@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+export BERTH_TEST_VM=1
 cargo build --locked --package berth
 export BERTH_TEST_BINARY=${BERTH_TEST_BINARY:-$PWD/target/x86_64-unknown-linux-gnu/debug/berth}
 
