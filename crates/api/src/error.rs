@@ -65,6 +65,9 @@ pub enum Error {
     /// A peer that the request needs does not answer.
     #[error("{0}")]
     Unreachable(String),
+    /// A part of Docker's clusters, in which berth never is.
+    #[error("{0}")]
+    NoCluster(&'static str),
     /// A later part of berth.
     #[error("{0} is not built yet")]
     NotBuilt(&'static str),
@@ -93,6 +96,7 @@ impl Kinded for Error {
             Self::Unauthorized(_) => Kind::Unauthorized,
             Self::BodyTooLarge(_) => Kind::TooLarge,
             Self::NotBuilt(_) => Kind::NotBuilt,
+            Self::NoCluster(_) => Kind::Unavailable,
             Self::Encode(_) | Self::Socket { .. } | Self::Unreachable(_) => Kind::Internal,
             _ => Kind::Invalid,
         }

@@ -27,7 +27,11 @@ impl World {
         let content = berth_content::Store::open(&root.join("content")).unwrap();
         let snapshots = Arc::new(berth_snapshot::copy::Copy::open(&root.join("copy")).unwrap());
         let events = Bus::default();
-        let volume_config = berth_volume::Config { data_root: root.clone(), runtime_root: root.join("run") };
+        let volume_config = berth_volume::Config {
+            data_root: root.clone(),
+            runtime_root: root.join("run"),
+            plugins: berth_volume::plugin::Settings { directories: Vec::new(), ..Default::default() },
+        };
         let volumes = Volumes::open(&volume_config, store.clone(), events.clone()).unwrap();
         let images = Images::open(store.clone(), snapshots.clone(), content, events.clone()).unwrap();
         let quiet = NetworkConfig { firewall: false, ip_forward: false, ..NetworkConfig::default() };

@@ -12,6 +12,7 @@
 pub mod changes;
 pub mod compression;
 pub mod copy;
+pub mod duplicate;
 mod error;
 pub mod hash;
 pub mod pack;

@@ -7,6 +7,7 @@
 //! | `runtime` | the OCI runtime's command line; also when the program is called `berth-runtime` |
 //! | `guest` | process 1 of a virtual machine |
 //! | `registry` | the registry server and its commands |
+//! | `relay` | carries IPv6 to published ports of containers without it; started by the daemon, outlives it |
 //! | `resolve` | answers questions about names on networks; started by the daemon, outlives it |
 //! | `hello` | what the embedded image `berth/hello` runs |
 //! | anything else | the client |
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Some("guest") => berth_vm::guest::main(),
         Some("registry") => berth_registry::command::main(arguments.collect()),
         Some("resolve") => resolve(arguments.next()),
+        Some("relay") => relay(arguments.next()),
         Some("hello") => hello::main(),
         _ => berth_cli::main(std::env::args_os().skip(1).collect()),
     }
@@ -39,6 +41,17 @@ fn resolve(dir: Option<OsString>) -> ExitCode {
         Some(dir) => berth_dns::main(Path::new(&dir)),
         None => {
             eprintln!("berth resolve: it is started by the daemon, with a directory");
+            ExitCode::from(125)
+        }
+    }
+}
+
+/// Its one argument is the directory of its socket.
+fn relay(dir: Option<OsString>) -> ExitCode {
+    match dir {
+        Some(dir) => berth_network::relay::main(Path::new(&dir)),
+        None => {
+            eprintln!("berth relay: it is started by the daemon, with a directory");
             ExitCode::from(125)
         }
     }

@@ -128,25 +128,52 @@ impl Containers {
             return Err(Error::Invalid("path cannot be empty".to_owned()));
         }
         let absolute = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        if !container.status().is_alive() {
-            let mounts = container.read().mounts.clone();
-            let deepest = mounts.iter().rev().find_map(|mount| {
-                let rest = below(&absolute, &mount.destination)?;
-                (mount.kind != MountKind::Tmpfs).then(|| (PathBuf::from(&mount.source), rest.to_owned()))
-            });
-            if let Some((source, rest)) = deepest
-                && source.is_dir()
-            {
-                let fd = rustix::fs::open(
-                    &source,
-                    rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC,
-                    rustix::fs::Mode::empty(),
-                )
-                .map_err(|errno| Error::file("open", &source, errno.into()))?;
-                return Ok((Root { fd, shift: 0 }, rest));
-            }
+        if !container.status().is_alive()
+            && let Some(found) = self.root_in_mount(container, &absolute).await?
+        {
+            return Ok(found);
         }
         Ok((self.open_root(container).await?, absolute))
+    }
+
+    /// The source of the mount of a stopped container that `path` lies in, and the path there.
+    async fn root_in_mount(&self, container: &Container, path: &str) -> Result<Option<(Root, String)>> {
+        let mounts = container.read().mounts.clone();
+        let deepest = mounts.into_iter().rev().find_map(|mount| {
+            let rest = below(path, &mount.destination)?.to_owned();
+            matches!(mount.kind, MountKind::Bind | MountKind::Volume).then_some((mount, rest))
+        });
+        let Some((mount, mut rest)) = deepest else { return Ok(None) };
+        let (mut source, held) = match mount.kind {
+            MountKind::Volume => {
+                let held = self.shared.volumes.hold(&mount.name, "cp").await?;
+                let source = match mount.subpath.as_str() {
+                    "" => held.path().to_owned(),
+                    inside => crate::rootfs::subpath(held.path(), inside)?,
+                };
+                (source, Some(held))
+            }
+            _ => (PathBuf::from(&mount.source), None),
+        };
+        if !source.is_dir() {
+            // One file is mounted: it is looked up in its directory, under its own name there.
+            let (Some(parent), Some(name)) = (source.parent(), source.file_name().and_then(|name| name.to_str()))
+            else {
+                return Ok(None);
+            };
+            if rest != "/" || !source.exists() {
+                return Ok(None);
+            }
+            rest = format!("/{name}");
+            source = parent.to_owned();
+        }
+        let fd = rustix::fs::open(
+            &source,
+            rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        )
+        .map_err(|errno| Error::file("open", &source, errno.into()))?;
+        Ok(Some((Root { fd, shift: 0, _held: held }, rest)))
     }
 }
 
@@ -207,7 +234,7 @@ fn go_mode(mode: u32) -> u32 {
 }
 
 /// The bytes that `write` writes on a thread of its own, as they come. A pipe's capacity is the back-pressure.
-pub(crate) fn produce(
+pub fn produce(
     write: impl FnOnce(std::io::BufWriter<std::fs::File>) -> std::io::Result<()> + Send + 'static,
 ) -> Result<ByteStream> {
     let (reader, writer) = pipe()?;
@@ -229,7 +256,7 @@ pub(crate) fn produce(
 }
 
 /// A blocking reader of arriving bytes; the pipe's far end is fed by a task.
-pub(crate) fn consume(mut body: ByteStream) -> Result<std::fs::File> {
+pub fn consume(mut body: ByteStream) -> Result<std::fs::File> {
     let (reader, writer) = pipe()?;
     let mut sender = tokio::net::unix::pipe::Sender::from_owned_fd(writer)
         .map_err(|error| Error::file("write", Path::new("archive pipe"), error))?;

@@ -40,6 +40,7 @@ pub fn write_on(
     };
     let extension = Extension {
         rootfs: Some(rootfs),
+        layered: containers.layered_mounts(record)?,
         id_range: record.state.id_range.map(|range| IdRange { host_base: range.host_base, len: range.len }),
         init: record.host.init.unwrap_or(false),
         groups: record.host.group_add.clone().unwrap_or_default(),

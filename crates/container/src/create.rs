@@ -123,6 +123,8 @@ impl Containers {
         if published && record.host.network_mode.as_deref() == Some("host") {
             warnings.push("Published ports are discarded when using host network mode".to_owned());
         }
+        let hindered = self.shared.networks.first_warnings(record.network_mode());
+        warnings.extend(hindered.into_iter().map(|text| text.strip_prefix("WARNING: ").unwrap_or(&text).to_owned()));
         self.shared.discard_missing_controllers(&mut record.host, &mut warnings);
         Ok(warnings)
     }
@@ -181,6 +183,7 @@ impl Containers {
         record.state.status = Status::Removing;
         self.shared.save(record)?;
         self.create_snapshot(record, image).await?;
+        self.acquire_images(record).await?;
         self.acquire_volumes(record).await?;
         identity::write_first(&self.shared.config.container_dir(&record.id), record)?;
         record.state.status = Status::Created;

@@ -94,6 +94,9 @@ impl Containers {
                 "cannot detach the network"
             );
         }
+        for mount in record.mounts.iter().filter(|mount| mount.kind == crate::record::MountKind::Volume) {
+            self.shared.volumes.rest(&mount.name, &record.id).await;
+        }
         if let Some(range) = record.state.id_range
             && self.owns_ids(record)
         {

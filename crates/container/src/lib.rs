@@ -80,7 +80,7 @@ mod usage;
 mod validate;
 mod wait;
 
-pub use archive::PathStat;
+pub use archive::{PathStat, consume, produce};
 pub use config::{Config, LogDefault};
 pub use containers::Containers;
 pub use error::{Error, Result};

@@ -83,6 +83,11 @@ pub fn check(record: &Record) -> Result<()> {
             )));
         }
     }
+    if record.mounts.iter().any(|mount| mount.kind == MountKind::Image) {
+        return Err(Error::Invalid(
+            "a mount of type image cannot be used with a virtual machine: copy what is needed to a volume".to_owned(),
+        ));
+    }
     if host.devices.as_ref().is_some_and(|devices| !devices.is_empty()) {
         return Err(Error::Invalid(
             "--device cannot be used with a virtual machine: its kernel has devices of its own".to_owned(),

@@ -152,7 +152,7 @@ pub struct Mount {
     /// Do not fill an empty volume from the image.
     #[serde(default)]
     pub no_copy: bool,
-    /// Path inside the volume.
+    /// Path inside the volume or image.
     #[serde(default)]
     pub subpath: String,
     /// Mount only this tree, not the mounts below it.
@@ -170,6 +170,9 @@ pub struct Mount {
     /// From `Mounts`, not `Binds`; shown again in HostConfig only.
     #[serde(default)]
     pub from_image: bool,
+    /// Key of the snapshot that holds an image's layers for this mount.
+    #[serde(default)]
+    pub snapshot: String,
 }
 
 /// What kind of thing a mount shows.
@@ -182,6 +185,8 @@ pub enum MountKind {
     Volume,
     /// A new tmpfs.
     Tmpfs,
+    /// The files of an image.
+    Image,
 }
 
 impl MountKind {
@@ -192,6 +197,7 @@ impl MountKind {
             Self::Bind => "bind",
             Self::Volume => "volume",
             Self::Tmpfs => "tmpfs",
+            Self::Image => "image",
         }
     }
 }

@@ -44,7 +44,7 @@ impl Containers {
                 self.shared.ids.claim(range);
             }
             for mount in record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {
-                self.shared.volumes.adopt(&mount.name, &record.id);
+                self.shared.volumes.adopt(&mount.name, &record.id, alive);
             }
             let container = self.shared.insert(record);
             if alive { live.push(container) } else { rest.push(container) }
@@ -149,7 +149,10 @@ impl Containers {
     /// Directories and snapshots that no record names. Looked for before the API answers: what a client makes later is
     /// never among them.
     fn orphans(&self) -> Result<Orphans> {
-        let unknown = |name: &str| berth_kit::id::is_full(name) && self.shared.find(name).is_err();
+        let of_images: std::collections::HashSet<String> =
+            self.shared.all().iter().flat_map(|one| one.read().mounts.clone()).map(|mount| mount.snapshot).collect();
+        let unknown =
+            |name: &str| berth_kit::id::is_full(name) && self.shared.find(name).is_err() && !of_images.contains(name);
         let config = &self.shared.config;
         let mut directories = Vec::new();
         for parent in [config.data_root.join("containers"), config.runtime_root.join("containers")] {

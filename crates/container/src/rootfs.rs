@@ -37,18 +37,59 @@ impl Containers {
             }
             let mount = record.mounts[index].clone();
             let labels = self.volume_labels(record, &mount);
-            let volume =
-                self.shared.volumes.create(&mount.name, &mount.driver, driver_options(record, &mount), labels).await?;
-            let source = self.shared.volumes.acquire(&volume.name, &record.id).await?;
+            let volumes = &self.shared.volumes;
+            let volume = volumes.create(&mount.name, &mount.driver, driver_options(record, &mount), labels).await?;
+            let source = volumes.acquire(&volume.name, &record.id).await?;
             let slot = &mut record.mounts[index];
             slot.name.clone_from(&volume.name);
+            slot.driver.clone_from(&volume.driver);
             slot.source = source.display().to_string();
             let slot = slot.clone();
-            if !slot.no_copy && slot.subpath.is_empty() {
+            if volumes.is_read_only(&slot.name) {
+                if slot.writable {
+                    return Err(berth_volume::Error::ReadOnly(slot.name).into());
+                }
+            } else if !slot.no_copy && slot.subpath.is_empty() {
                 self.copy_up(record, &slot).await?;
+                volumes.restore_owner(&slot.name).await?;
             }
+            volumes.rest(&slot.name, &record.id).await;
         }
         Ok(())
+    }
+
+    /// Makes a snapshot of each image that a new container mounts: it keeps the layers here.
+    pub(crate) async fn acquire_images(&self, record: &mut Record) -> Result<()> {
+        for mount in record.mounts.iter_mut().filter(|mount| mount.kind == MountKind::Image) {
+            // A bad request: were it "not found", clients would take the container's image for what is missing.
+            let image = self.shared.images.resolve(&mount.source).await.map_err(|error| {
+                Error::Invalid(format!("invalid mount config for type \"image\": {error}: pull it first"))
+            })?;
+            mount.snapshot = berth_kit::id::generate();
+            let (snapshots, key) = (self.shared.snapshots.clone(), mount.snapshot.clone());
+            blocking(move || Ok(snapshots.create(&key, image.top.as_deref())?)).await?;
+        }
+        Ok(())
+    }
+
+    /// The layers of each image that the record mounts, by the path that stands for it in the bundle.
+    pub(crate) fn layered_mounts(&self, record: &Record) -> Result<Vec<(PathBuf, berth_runtime::Layered)>> {
+        let mut layered = Vec::new();
+        for (index, mount) in record.mounts.iter().enumerate().filter(|(_, mount)| mount.kind == MountKind::Image) {
+            let mut rootfs = self.shared.snapshots.rootfs(&mount.snapshot)?;
+            rootfs.read_only = true;
+            // The mount points that a container needs are none of the image's.
+            if rootfs.lower.len() > 1 {
+                rootfs.lower.retain(|layer| !layer.ends_with("skeleton"));
+            }
+            let layers = berth_runtime::Layered { rootfs, subpath: mount.subpath.clone() };
+            layered.push((self.image_place(record, index), layers));
+        }
+        Ok(layered)
+    }
+
+    fn image_place(&self, record: &Record, index: usize) -> PathBuf {
+        self.shared.config.bundle_dir(&record.id).join(format!("image-{index}"))
     }
 
     fn volume_labels(&self, record: &Record, mount: &Mount) -> std::collections::HashMap<String, String> {
@@ -88,9 +129,10 @@ impl Containers {
     /// Host paths of the record's mounts, in its order; missing bind sources are made or refused.
     pub(crate) async fn mount_sources(&self, record: &Record) -> Result<Vec<PathBuf>> {
         let mut sources = Vec::with_capacity(record.mounts.len());
-        for mount in &record.mounts {
+        for (index, mount) in record.mounts.iter().enumerate() {
             sources.push(match mount.kind {
                 MountKind::Tmpfs => PathBuf::new(),
+                MountKind::Image => self.image_place(record, index),
                 MountKind::Volume => {
                     let root = self.shared.volumes.acquire(&mount.name, &record.id).await?;
                     if mount.subpath.is_empty() { root } else { subpath(&root, &mount.subpath)? }
@@ -114,10 +156,13 @@ impl Containers {
         for mount in record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume && !mount.name.is_empty()) {
             self.shared.volumes.release(&mount.name, &record.id).await;
         }
-        let (snapshots, id) = (self.shared.snapshots.clone(), record.id.clone());
-        let removed = tokio::task::spawn_blocking(move || snapshots.remove(&id)).await;
-        if let Ok(Err(error)) = removed {
-            warn("remove the container's layer", &error);
+        let of_images = record.mounts.iter().map(|mount| mount.snapshot.clone()).filter(|key| !key.is_empty());
+        for key in of_images.chain([record.id.clone()]) {
+            let snapshots = self.shared.snapshots.clone();
+            let removed = tokio::task::spawn_blocking(move || snapshots.remove(&key)).await;
+            if let Ok(Err(error)) = removed {
+                warn("remove the container's layer", &error);
+            }
         }
         for dir in [self.shared.config.container_dir(&record.id), self.shared.config.bundle_dir(&record.id)] {
             match tokio::fs::remove_dir_all(&dir).await {
@@ -147,11 +192,12 @@ impl Containers {
                 rustix::fs::Mode::empty(),
             )
             .map_err(|errno| Error::File { act: "open root of", path: id, source: errno.into() })?;
-            return Ok(Root { fd, shift: state.id_range.map_or(0, |range| range.host_base) });
+            let shift = state.id_range.map_or(0, |range| range.host_base);
+            return Ok(Root { fd, shift, _held: None });
         }
         let rootfs = self.rootfs_of(&container.read().clone())?;
         let fd = blocking(move || Ok(rootfs.mount(None)?)).await?;
-        Ok(Root { fd, shift: 0 })
+        Ok(Root { fd, shift: 0, _held: None })
     }
 }
 
@@ -161,6 +207,8 @@ pub(crate) struct Root {
     pub fd: std::os::fd::OwnedFd,
     /// What to add to an id of the container to have the id on disk.
     pub shift: u32,
+    /// The volume that it is, mounted meanwhile.
+    pub _held: Option<berth_volume::Held>,
 }
 
 /// The size of the container's own layer: `--storage-opt size=`, the only option there is.
@@ -200,7 +248,7 @@ fn bind_source(mount: &Mount) -> Result<PathBuf> {
 }
 
 /// A path inside a volume, resolved without leaving it.
-fn subpath(root: &std::path::Path, inside: &str) -> Result<PathBuf> {
+pub(crate) fn subpath(root: &std::path::Path, inside: &str) -> Result<PathBuf> {
     let path = root.join(inside);
     let resolved = path
         .canonicalize()

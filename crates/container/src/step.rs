@@ -189,5 +189,6 @@ fn mount(step: &StepMount) -> Mount {
         create_source: false,
         tmpfs_options: step.tmpfs_options.clone(),
         from_image: false,
+        snapshot: String::new(),
     }
 }

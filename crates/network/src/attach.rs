@@ -247,8 +247,13 @@ impl Shared {
         }
     }
 
+    async fn open_relay(self: &Arc<Self>, port: PublishedPort, at: IpAddr, target: std::net::SocketAddr) -> bool {
+        let shared = Arc::clone(self);
+        tokio::task::spawn_blocking(move || shared.relays.open(&port, at, target)).await.unwrap_or(false)
+    }
+
     /// Starts the relays of an endpoint's IPv6 ports. One whose port cannot be had is taken off the record.
-    pub async fn relay(&self, endpoint: &mut EndpointRecord) {
+    pub async fn relay(self: &Arc<Self>, endpoint: &mut EndpointRecord) {
         let before = endpoint.ports.len();
         let ports = std::mem::take(&mut endpoint.ports);
         for port in ports {
@@ -256,12 +261,12 @@ impl Shared {
                 (IpAddr::V6(at), _, Some(ipv6)) => {
                     if self.config.userland_proxy && (at.is_unspecified() || at.is_loopback()) {
                         let target = (ipv6, port.container_port).into();
-                        self.relays.open(&port, Ipv6Addr::LOCALHOST.into(), target).await;
+                        self.open_relay(port, Ipv6Addr::LOCALHOST.into(), target).await;
                     }
                     true
                 }
                 (IpAddr::V6(at), Some(ipv4), None) => {
-                    self.relays.open(&port, at.into(), (ipv4, port.container_port).into()).await
+                    self.open_relay(port, at.into(), (ipv4, port.container_port).into()).await
                 }
                 (IpAddr::V6(_), None, None) => false,
                 (IpAddr::V4(_), ..) => true,
@@ -291,6 +296,9 @@ impl State {
         reach: impl FnOnce(&NetworkRecord, &EndpointRecord) -> Reach,
     ) -> Result<(NetworkRecord, EndpointRecord, Option<EndpointRecord>)> {
         let network = self.resolve(&request.network)?.clone();
+        if network.template.is_some() {
+            return Err(Error::OnlyTemplate { name: network.name });
+        }
         let of_container = || self.endpoints.values().filter(|e| e.container_id == request.container_id);
         if of_container().any(|endpoint| endpoint.network_id == network.id) {
             return Err(Error::AlreadyConnected {

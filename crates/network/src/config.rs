@@ -44,7 +44,9 @@ pub struct NetworkConfig {
     pub ip_masq: bool,
     /// Whether containers of the default bridge may talk to each other (`--icc`).
     pub icc: bool,
-    /// Whether `[::]:port` of the host is relayed to published TCP ports (`--userland-proxy`).
+    /// The process that carries `[::]:port` of the host where the kernel cannot; none, and it is not carried.
+    pub relay: Option<crate::relay::RelayProcess>,
+    /// Whether `[::]:port` of the host is relayed to published ports (`--userland-proxy`).
     pub userland_proxy: bool,
     /// Address that ports are published on when none is named (`--ip`).
     pub host_binding_ip: Ipv4Addr,
@@ -83,6 +85,7 @@ impl Default for NetworkConfig {
             ip_forward: true,
             ip_masq: true,
             icc: true,
+            relay: None,
             userland_proxy: true,
             host_binding_ip: Ipv4Addr::UNSPECIFIED,
             table: "berth".to_owned(),

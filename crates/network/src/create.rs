@@ -1,6 +1,10 @@
 //! A network of a user's own.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use berth_kit::{id, name};
 
@@ -9,7 +13,7 @@ use crate::{
     cidr::Cidr,
     driver::{NetworkDriver as _, cni, macvlan},
     networks::{Networks, Shared, blocking},
-    record::{GatewayMode, NetworkRecord},
+    record::{GatewayMode, NetworkRecord, Template},
     state::bridge_rules,
     subnet::{self, SubnetRequest},
 };
@@ -40,6 +44,10 @@ pub struct CreateRequest {
     pub ipam_options: BTreeMap<String, String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Keep these settings for other networks; containers cannot join.
+    pub config_only: bool,
+    /// The network of settings that this one is made from.
+    pub config_from: Option<String>,
 }
 
 impl Networks {
@@ -68,8 +76,13 @@ impl Shared {
         if self.lock().has_name(&request.name) {
             return Err(Error::NameTaken { name: request.name });
         }
+        if request.config_only {
+            return self.create_template(request);
+        }
+        let (request, config_from) = self.with_template(request)?;
         let driver = driver_of(&request);
         let mut network = self.draft(&request.name, driver, None);
+        network.config_from = config_from;
         if driver == "bridge" {
             network.bridge = format!("br-{}", id::short(&network.id));
         }
@@ -97,6 +110,66 @@ impl Shared {
             self.change_rules(|firewall| firewall.open_bridge(&rules))?;
         }
         Ok(network)
+    }
+
+    /// Keeps settings for other networks.
+    fn create_template(&self, request: CreateRequest) -> Result<NetworkRecord> {
+        let refuse = |why: &str| Err(Error::Invalid { field: "ConfigOnly", why: why.to_owned() });
+        if request.config_from.is_some() {
+            return refuse("a configuration network cannot depend on another configuration network");
+        }
+        if request.attachable {
+            return refuse("a configuration network cannot be attachable: containers do not join it");
+        }
+        for wanted in &request.subnets {
+            // Wrong ones are told now, not when the first network is made from them.
+            if wanted.is_ipv6() {
+                subnet::parse::<Ipv6Addr>(wanted).map(drop)
+            } else {
+                subnet::parse::<Ipv4Addr>(wanted).map(drop)
+            }?;
+        }
+        let mut network = self.draft(&request.name, "null", None);
+        network.template = Some(Template {
+            subnets: request.subnets,
+            enable_ipv6: request.enable_ipv6,
+            disable_ipv4: request.disable_ipv4,
+            internal: request.internal,
+        });
+        (network.options, network.ipam_options, network.labels) =
+            (request.options, request.ipam_options, request.labels);
+        self.enter(&network)?;
+        self.save_network(&network).inspect_err(|_| {
+            self.lock().remove_network(&network.id);
+        })?;
+        Ok(network)
+    }
+
+    /// The request with the settings of the network that it names; its name too.
+    fn with_template(&self, mut request: CreateRequest) -> Result<(CreateRequest, String)> {
+        let Some(name) = request.config_from.clone().filter(|name| !name.is_empty()) else {
+            return Ok((request, String::new()));
+        };
+        let refuse = |why: String| Err(Error::Invalid { field: "ConfigFrom", why });
+        let found = self.lock().resolve(&name)?.clone();
+        let Some(template) = found.template else {
+            return refuse(format!("{name} is not a configuration network: make one with --config-only"));
+        };
+        if !request.subnets.is_empty() || !request.ipam_options.is_empty() || !request.options.is_empty() {
+            return refuse(
+                "user specified configurations are not supported if the network depends on a configuration network"
+                    .to_owned(),
+            );
+        }
+        request.subnets = template.subnets;
+        request.enable_ipv6 |= template.enable_ipv6;
+        request.disable_ipv4 |= template.disable_ipv4;
+        request.internal |= template.internal;
+        (request.options, request.ipam_options) = (found.options, found.ipam_options);
+        // Labels of its own come on top.
+        let own = std::mem::replace(&mut request.labels, found.labels);
+        request.labels.extend(own);
+        Ok((request, found.name))
     }
 
     fn choose_subnets(&self, request: &CreateRequest, network: &mut NetworkRecord) -> Result<()> {
@@ -161,6 +234,8 @@ fn check(request: &CreateRequest) -> Result<()> {
         return Err(Error::BadName { name: request.name.clone() });
     }
     match request.driver.as_deref().unwrap_or("bridge") {
+        // A name without meaning there, which clients send all the same.
+        _ if request.config_only => Ok(()),
         "bridge" | "" | "default" | "macvlan" | "ipvlan" | "cni" => Ok(()),
         driver @ ("host" | "null") => {
             let why = format!("only one instance of \"{driver}\" network is allowed");

@@ -59,6 +59,30 @@ pub enum Error {
         /// What is wrong with it, with its value.
         why: String,
     },
+    /// A network of settings still has networks that were made from it.
+    #[error("configuration network {name:?} is in use by network {user:?}")]
+    TemplateInUse {
+        /// The network of settings.
+        name: String,
+        /// One that was made from it.
+        user: String,
+    },
+    /// Nobody can join a network of settings.
+    #[error(
+        "network {name} is configuration-only and cannot be joined: make a network from it with --config-from {name}"
+    )]
+    OnlyTemplate {
+        /// The network of settings.
+        name: String,
+    },
+    /// The kernel has no SCTP, so nobody could answer at such a port.
+    #[error(
+        "cannot publish SCTP port {port}: the kernel of this host has no SCTP: load its module (`modprobe sctp`), or use a kernel that has it"
+    )]
+    NoSctp {
+        /// The container's port.
+        port: u16,
+    },
     /// A part that is not built yet.
     #[error("{what} is not built yet")]
     NotBuilt {
@@ -258,7 +282,11 @@ impl Kinded for Error {
             | Self::WrongFamily { .. }
             | Self::NoKernelDriver { .. } => Kind::Invalid,
             Self::NameTaken { .. } | Self::AddressTaken { .. } | Self::AlreadyConnected { .. } => Kind::Conflict,
-            Self::Predefined { .. } | Self::InUse { .. } | Self::Overlap { .. } => Kind::Forbidden,
+            Self::Predefined { .. }
+            | Self::InUse { .. }
+            | Self::Overlap { .. }
+            | Self::TemplateInUse { .. }
+            | Self::OnlyTemplate { .. } => Kind::Forbidden,
             Self::NotBuilt { .. } => Kind::NotBuilt,
             Self::NotConnected { .. } => Kind::Forbidden,
             Self::NoPool | Self::Exhausted { .. } => Kind::Unavailable,

@@ -16,7 +16,7 @@
 //! firewall/                packet rules (trait Firewall: nftables, off)
 //! netlink/                 the kernel's protocols, synchronous
 //! ipam.rs port.rs          who has which address and which port of the host
-//! relay.rs                 [::]:port of the host, for networks without IPv6
+//! relay/                   [::]:port of the host, for networks without IPv6: a process of its own
 //! resolv.rs hosts.rs       contents of /etc/resolv.conf and /etc/hosts, pure functions
 //! record.rs                what is on disk
 //! ```
@@ -46,7 +46,7 @@ pub mod port;
 mod publish;
 pub mod record;
 mod recover;
-mod relay;
+pub mod relay;
 mod remove;
 mod resolv;
 mod setting;

@@ -2,7 +2,7 @@
 //! guards it and is never held while the kernel works.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -57,6 +57,8 @@ pub(crate) struct Shared {
     /// must not pass each other.
     firewall_gate: Mutex<()>,
     warnings: Mutex<BTreeMap<&'static str, String>>,
+    /// Warnings that somebody who ran a container has seen.
+    told: Mutex<BTreeSet<String>>,
     watcher: Mutex<Option<tokio::task::AbortHandle>>,
     /// Ids of networks whose names have changed.
     changes: broadcast::Sender<String>,
@@ -154,8 +156,21 @@ impl Networks {
     /// What is amiss on this host, one sentence each, for `info`.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let warnings = self.shared.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        warnings.values().cloned().collect()
+        // Whoever made rules since the daemon's start is told now.
+        self.shared.look_for_drops();
+        self.shared.known_warnings()
+    }
+
+    /// Sentences of [`Self::warnings`] that a container of `network` is the first to be hindered by: each is told once.
+    #[must_use]
+    pub fn first_warnings(&self, network: &str) -> Vec<String> {
+        let Ok(found) = self.inspect(network) else { return Vec::new() };
+        if found.network.driver != "bridge" {
+            return Vec::new();
+        }
+        self.shared.foresee(&found.network);
+        let mut told = self.shared.told.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.known_warnings().into_iter().filter(|sentence| told.insert(sentence.clone())).collect()
     }
 
     /// Name of the packet filter in use, for `info`.
@@ -213,17 +228,18 @@ impl Shared {
         let mut state = State::read(&store)?;
         state.installed = firewall.is_installed().unwrap_or(false);
         let shared = Self {
+            relays: Relays::new(config.relay.clone()),
             config,
             store,
             bus,
             bridge: Bridge::open()?,
             macvlan: Macvlan::open()?,
             firewall,
-            relays: Relays::default(),
             departures: Departures::default(),
             state: Mutex::new(state),
             firewall_gate: Mutex::new(()),
             warnings: Mutex::new(warnings),
+            told: Mutex::default(),
             watcher: Mutex::new(None),
             changes: broadcast::Sender::new(CHANGES),
         };
@@ -251,6 +267,11 @@ impl Shared {
             "cni" => &Cni,
             _ => &self.bridge,
         }
+    }
+
+    fn known_warnings(&self) -> Vec<String> {
+        let warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.values().cloned().collect()
     }
 
     pub fn warn(&self, about: &'static str, sentence: String) {
@@ -313,17 +334,24 @@ impl Shared {
         self.firewall_gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Warns of other programs' chains that stop containers' packets.
+    /// Warns of other programs' chains that stop containers' packets, as long as there are any.
     fn look_for_drops(&self) {
         let drops = if self.config.firewall { firewall::foreign_drops().unwrap_or_default() } else { Vec::new() };
-        if let Some((table, chain)) = drops.first() {
-            let bridge = &self.config.bridge_name;
-            let sentence = format!(
-                "WARNING: chain {chain} of nftables table {table} drops forwarded packets, also those of containers: \
-                 run `nft insert rule {table} {chain} iifname {bridge} accept` and the same with oifname"
-            );
-            self.warn("drops", sentence);
-        }
+        let Some(firewall::ForeignDrop { table, chain, of_ufw }) = drops.first() else {
+            self.warnings.lock().unwrap_or_else(PoisonError::into_inner).remove("drops");
+            return;
+        };
+        let bridge = &self.config.bridge_name;
+        let remedy = match of_ufw {
+            true => format!("run `ufw route allow in on {bridge}` and `ufw route allow out on {bridge}`"),
+            false => {
+                format!("run `nft insert rule {table} {chain} iifname {bridge} accept` and the same with oifname")
+            }
+        };
+        let sentence = format!(
+            "WARNING: chain {chain} of nftables table {table} drops forwarded packets, also those of containers: {remedy}"
+        );
+        self.warn("drops", sentence);
     }
 
     fn dismantle(&self) -> Result<()> {
@@ -416,6 +444,8 @@ impl Shared {
             options: BTreeMap::new(),
             ipam_options: BTreeMap::new(),
             labels: BTreeMap::new(),
+            template: None,
+            config_from: String::new(),
         }
     }
 }

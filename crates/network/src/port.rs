@@ -125,7 +125,7 @@ pub struct Reach {
     pub ipv4: bool,
     /// It has an IPv6 address.
     pub ipv6: bool,
-    /// TCP over IPv6 may be carried to its IPv4 address.
+    /// TCP and UDP over IPv6 may be carried to its IPv4 address.
     pub relay: bool,
 }
 
@@ -135,7 +135,7 @@ impl Reach {
         if host_ip.is_ipv4() && !self.ipv4 {
             return refuse(format!("{host_ip} cannot lead to a container without an IPv4 address"));
         }
-        if host_ip.is_ipv6() && !self.ipv6 && protocol != Protocol::Tcp {
+        if host_ip.is_ipv6() && !self.ipv6 && !(self.relay && protocol != Protocol::Sctp) {
             return refuse(format!(
                 "{protocol} at [{host_ip}] cannot lead to a container without an IPv6 address: make its network with \
                  IPv6 (--ipv6)"
@@ -169,7 +169,7 @@ impl Ports {
                     published.push(port);
                     let twin = PublishedPort { host_ip: Ipv6Addr::UNSPECIFIED.into(), ..port };
                     let everywhere = mapping.host_ip.is_none() && port.host_ip == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-                    let leads = reach.ipv6 || (reach.relay && port.protocol == Protocol::Tcp);
+                    let leads = reach.ipv6 || (reach.relay && port.protocol != Protocol::Sctp);
                     if everywhere && leads && self.check(&twin).is_ok() {
                         self.hold(&twin, holder);
                         published.push(twin);
@@ -220,6 +220,9 @@ impl Ports {
             host_ip,
             host_port,
         };
+        if mapping.protocol == Protocol::Sctp && !has_sctp() {
+            return Err(Error::NoSctp { port: mapping.container_port });
+        }
         if mapping.container_port == 0 {
             return Err(Error::Invalid { field: "Ports", why: "invalid container port: 0".to_owned() });
         }
@@ -280,6 +283,12 @@ fn ephemeral_range() -> RangeInclusive<u16> {
         (Some(first), Some(last)) if first <= last && first > 0 => first..=last,
         _ => 49153..=65535,
     }
+}
+
+/// Whether the kernel has SCTP; asking loads its module where there is one.
+fn has_sctp() -> bool {
+    let socket = net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, Some(ipproto::SCTP));
+    !matches!(socket, Err(Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT | Errno::SOCKTNOSUPPORT))
 }
 
 /// Binds a socket to the port and lets it go. A protocol or family that this kernel lacks cannot be in use.

@@ -68,7 +68,7 @@ impl Shared {
             // What plugins will give is not known yet; most give IPv4.
             ipv4: endpoint.ipv4.is_some() || network.driver == "cni",
             ipv6: endpoint.ipv6.is_some(),
-            relay: self.config.userland_proxy && network.driver == "bridge",
+            relay: self.config.userland_proxy && self.config.relay.is_some() && network.driver == "bridge",
         }
     }
 

@@ -118,6 +118,25 @@ pub struct NetworkRecord {
     /// Labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// It is no network but the settings of others, which are made from it (`--config-only`).
+    #[serde(default)]
+    pub template: Option<Template>,
+    /// The network of settings that it was made from (`--config-from`).
+    #[serde(default)]
+    pub config_from: String,
+}
+
+/// What networks made from a network of settings have from it, beside options and labels.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    /// Subnets as they were asked for.
+    pub subnets: Vec<crate::SubnetRequest>,
+    /// IPv6 beside IPv4.
+    pub enable_ipv6: bool,
+    /// No IPv4.
+    pub disable_ipv4: bool,
+    /// No way out and no way in.
+    pub internal: bool,
 }
 
 impl NetworkRecord {

@@ -22,7 +22,12 @@ impl Networks {
         for mut endpoint in endpoints {
             self.shared.relay(&mut endpoint).await;
         }
-        outcome
+        let shared = Arc::clone(&self.shared);
+        let kept = blocking(move || {
+            shared.relays.keep_known();
+            Ok(())
+        });
+        outcome.and(kept.await)
     }
 }
 

@@ -35,7 +35,12 @@ impl Networks {
         let unused: Vec<NetworkRecord> = {
             let state = self.shared.lock();
             let is_used = |network: &NetworkRecord| state.endpoints.values().any(|e| e.network_id == network.id);
-            state.networks.values().filter(|n| !n.is_predefined() && !is_used(n)).cloned().collect()
+            state
+                .networks
+                .values()
+                .filter(|n| !n.is_predefined() && n.template.is_none() && !is_used(n))
+                .cloned()
+                .collect()
         };
         let mut removed = Vec::new();
         for network in unused.iter().filter(|network| is_wanted(network)) {
@@ -63,6 +68,11 @@ impl Shared {
                 let names = users.iter().map(|endpoint| format!("name:{:?}", endpoint.container_name));
                 let containers = names.collect::<Vec<_>>().join(", ");
                 return Err(Error::InUse { name: network.name, containers });
+            }
+            if let Some(user) = state.networks.values().find(|other| other.config_from == network.name)
+                && network.template.is_some()
+            {
+                return Err(Error::TemplateInUse { name: network.name, user: user.name.clone() });
             }
             // From here on nobody can join it.
             state.remove_network(&network.id);

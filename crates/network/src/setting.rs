@@ -17,6 +17,11 @@ const LINKS6: &str = "/proc/sys/net/ipv6/conf";
 /// In front of a setting's name among the records.
 const PREFIX: &str = "sysctl:";
 
+/// What a setting that is off means, and the command that mends it.
+fn remedy(name: &str) -> String {
+    format!("containers cannot reach the network: run `sysctl -w {}=1`", name.replace('/', "."))
+}
+
 impl Shared {
     /// Turns forwarding on for the network's families, and remembers what it was.
     pub fn forward(&self, network: &NetworkRecord) {
@@ -32,7 +37,7 @@ impl Shared {
     }
 
     fn forward_family(&self, about: &'static str, family: &str, name: &str) {
-        let remedy = format!("containers cannot reach the network: run `sysctl -w {}=1`", name.replace('/', "."));
+        let remedy = remedy(name);
         if !self.config.ip_forward {
             if sysctl::read(name).is_ok_and(|value| value == "0") {
                 self.warn(about, format!("WARNING: {family} forwarding is disabled: {remedy}"));
@@ -41,6 +46,25 @@ impl Shared {
         }
         if let Err(error) = self.set(name, "1") {
             self.warn(about, format!("WARNING: {family} forwarding is disabled: {remedy} ({error})"));
+        }
+    }
+
+    /// Says what will hinder packets of the network's containers, as far as that is known before the first one starts.
+    pub fn foresee(&self, network: &NetworkRecord) {
+        if network.driver != "bridge" || network.internal {
+            return;
+        }
+        for (is_meant, about, family, name) in [
+            (network.subnet.is_some(), "forwarding", "IPv4", FORWARDING),
+            (network.subnet6.is_some(), "forwarding6", "IPv6", FORWARDING6),
+        ] {
+            if is_meant
+                && sysctl::read(name).is_ok_and(|value| value == "0")
+                && !(self.config.ip_forward && sysctl::is_writable(name))
+            {
+                let sentence = format!("WARNING: {family} forwarding is disabled: {}", remedy(name));
+                self.warn(about, sentence);
+            }
         }
     }
 

@@ -17,7 +17,8 @@ use crate::{
 const OWN_PREFIX: &str = "ipv6_prefix";
 
 /// A subnet that a user asks for; texts as they came, so that an error can repeat them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct SubnetRequest {
     /// `10.1.0.0/16`, `fd00:1::/64`.
     pub subnet: Option<String>,

@@ -30,3 +30,8 @@ fn failed(name: &str) -> impl FnOnce(io::Error) -> Error + use<> {
     let name = name.replace('/', ".");
     move |source| Error::Setting { name, source }
 }
+
+/// Whether it can be written: in a container of somebody else's it often cannot.
+pub fn is_writable(name: &str) -> bool {
+    fs::File::options().write(true).open(format!("/proc/sys/{name}")).is_ok()
+}

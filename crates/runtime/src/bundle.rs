@@ -32,8 +32,20 @@ pub struct Extension {
     pub init: bool,
     /// Supplementary groups by name or number, looked up in the container's own group file.
     pub groups: Vec<String>,
+    /// Layers to mount where the specification binds this path, which need not exist.
+    pub layered: Vec<(PathBuf, Layered)>,
     /// What the supervisor wants to remember; the runtime does not look inside.
     pub supervisor: serde_json::Value,
+}
+
+/// Layers that are mounted like a directory of the host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Layered {
+    /// The layers.
+    pub rootfs: Rootfs,
+    /// What of them is shown, a relative path; all when empty.
+    #[serde(default)]
+    pub subpath: String,
 }
 
 /// A container as the runtime takes it.

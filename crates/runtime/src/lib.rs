@@ -40,7 +40,7 @@ mod sysctl;
 mod terminal;
 pub mod user;
 
-pub use bundle::{Bundle, Extension, IdRange};
+pub use bundle::{Bundle, Extension, IdRange, Layered};
 pub use create::{Container, Created, Deferred, create, create_latched};
 pub use error::{Error, Failure, Result};
 pub use exec::{Executed, exec, exec_keeping};

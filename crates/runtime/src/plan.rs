@@ -7,7 +7,7 @@ use berth_sys::mount::Propagation;
 use berth_sys::namespace::bit;
 use oci_spec::runtime::{Hooks, Linux, Mount, Process, Spec};
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Layered};
 use crate::error::{Error, Result};
 use crate::id_map::IdMaps;
 use crate::mount::option::{self, Options};
@@ -20,6 +20,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) linux: &'a Linux,
     pub(crate) process: ProcessPlan<'a>,
     pub(crate) rootfs: Rootfs,
+    /// Layers to mount in place of a source.
+    pub(crate) layered: &'a [(PathBuf, Layered)],
     pub(crate) read_only: bool,
     pub(crate) init: bool,
     /// Hooks that are to run while it is made.
@@ -82,6 +84,7 @@ impl<'a> Plan<'a> {
             linux,
             process,
             rootfs: bundle.rootfs()?,
+            layered: &bundle.extension.layered,
             read_only: spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false),
             init: bundle.extension.init,
             hooks: None,

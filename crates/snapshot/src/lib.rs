@@ -25,6 +25,7 @@
 mod attached;
 pub mod contract;
 pub mod copy;
+pub mod disk;
 pub mod erofs;
 mod error;
 mod layer;
@@ -35,8 +36,8 @@ mod skeleton;
 mod snapshotter;
 mod tree;
 
+pub use disk::BYTES_MIN as LIMIT_BYTES_MIN;
 pub use error::{Error, Result};
 pub use layer::{Layer, LayerDraft};
-pub use limit::LIMIT_BYTES_MIN;
 pub use rootfs::{Rootfs, Scaffold};
 pub use snapshotter::Snapshotter;

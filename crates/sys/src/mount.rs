@@ -107,6 +107,19 @@ pub fn clone_tree<P: rustix::path::Arg>(directory: BorrowedFd<'_>, path: P, recu
     rustix::mount::open_tree(directory, path, flags)
 }
 
+/// A detached copy of what lies at the relative path `inside` in the detached mount `whole`. The kernel copies only what is
+/// attached (before 6.15), so `whole` is attached to the directory `place` for that moment. Links in `inside` are
+/// followed with the mount's root as `/`.
+pub fn clone_inside(whole: BorrowedFd<'_>, place: &Path, inside: &str) -> Result<OwnedFd> {
+    attach_at(whole, place)?;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let resolve = rustix::fs::ResolveFlags::IN_ROOT | rustix::fs::ResolveFlags::NO_MAGICLINKS;
+    let part = rustix::fs::openat2(whole, inside, flags, Mode::empty(), resolve)
+        .and_then(|opened| clone_tree(opened.as_fd(), c"", false));
+    detach(place)?;
+    part
+}
+
 /// Attaches a detached mount on top of what `target` (a descriptor of a directory or file) stands for.
 pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;

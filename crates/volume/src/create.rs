@@ -1,9 +1,6 @@
 //! `create`: name, driver, record, directory, event.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use berth_kit::time::Timestamp;
 use berth_record::Durability;
@@ -18,7 +15,8 @@ use crate::{
 impl Volumes {
     /// Makes a volume, or returns the one that has this name already.
     ///
-    /// An empty `name` makes an anonymous volume, an empty `driver` means `local`.
+    /// An empty `name` makes an anonymous volume, an empty `driver` means `local`, or
+    /// whichever one a volume of that name has.
     ///
     /// # Errors
     /// A name or option that cannot be, an unknown driver, a name that belongs to another driver, or a directory that
@@ -30,23 +28,23 @@ impl Volumes {
         options: HashMap<String, String>,
         labels: HashMap<String, String>,
     ) -> Result<model::Volume> {
-        let driver = if driver.is_empty() { "local" } else { driver };
+        let wanted = driver;
+        let driver = if wanted.is_empty() { "local" } else { wanted };
         let record = new_record(name, driver, options, labels)?;
         let shared = &self.shared;
-        let Some(chosen) = shared.driver(driver) else {
-            return Err(Error::NoSuchDriver { name: record.name, driver: driver.to_owned() });
-        };
-        let _turn = shared.turn.lock().await;
+        let _turn = shared.turns.take(&record.name).await;
         if let Ok(entry) = shared.entry(&record.name) {
-            if entry.record.driver != driver {
+            if !wanted.is_empty() && entry.record.driver != wanted {
                 return Err(Error::NameConflict(record.name));
             }
             return Ok(shared.view(&entry.record));
         }
-        chosen.check(record.location())?;
+        let Some(chosen) = shared.driver(driver) else {
+            return Err(Error::NoSuchDriver { name: record.name, driver: driver.to_owned() });
+        };
         let record = Arc::new(record);
         self.write(record.clone(), chosen).await?;
-        shared.table().insert(record.name.clone(), Entry { record: record.clone(), users: BTreeSet::new() });
+        shared.table().insert(record.name.clone(), Entry::new(record.clone()));
         shared.publish("create", &record);
         Ok(shared.view(&record))
     }
@@ -57,6 +55,7 @@ impl Volumes {
         let durability =
             if record.labels.contains_key(ANONYMOUS_LABEL) { Durability::Crash } else { Durability::Power };
         blocking(move || {
+            driver.check(record.location())?;
             store.put(TABLE, &record.name, &*record, &"", durability)?;
             driver.create(record.location()).inspect_err(|_| {
                 let _ = driver.remove(record.location());
@@ -79,9 +78,10 @@ fn new_record(
             labels.entry(ANONYMOUS_LABEL.to_owned()).or_default();
             berth_kit::id::generate()
         }
-        short if short.chars().count() == 1 => return Err(Error::ShortName(short.to_owned())),
-        name if berth_kit::name::is_valid(name) => name.to_owned(),
-        name => return Err(Error::InvalidName(name.to_owned())),
+        name => {
+            check_name(name)?;
+            name.to_owned()
+        }
     };
     Ok(Record {
         version: VERSION,
@@ -90,5 +90,14 @@ fn new_record(
         created_at: Timestamp::now(),
         labels,
         options: options.into_iter().collect(),
+        ..Record::default()
     })
+}
+
+/// Refuses what cannot be a volume's name.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    if name.chars().count() == 1 {
+        return Err(Error::ShortName(name.to_owned()));
+    }
+    if berth_kit::name::is_valid(name) { Ok(()) } else { Err(Error::InvalidName(name.to_owned())) }
 }

@@ -25,13 +25,13 @@ pub struct Location<'a> {
 /// # Vocabulary
 ///
 /// A *volume* is a name with options. Its *mountpoint* is a directory on the host that never changes while the volume
-/// exists; it can be named before anything lies there. A volume is *mounted* while a container may look into the
+/// exists. A volume is *mounted* while a container may look into the
 /// mountpoint and see the volume's bytes.
 ///
 /// # Life
 ///
 /// ```text
-/// check ─► create ─► (mount ─► unmount)* ─► remove
+/// check ─► create ─► (mount ─► unmount)* ─► rename* ─► remove
 ///              ▲______________│ a crash may leave a volume mounted: mount again is no error
 /// ```
 ///
@@ -60,7 +60,7 @@ pub struct Location<'a> {
 /// Every implementation runs [`crate::contract::run`].
 pub trait VolumeDriver: Send + Sync {
     /// The name users write after `--driver`.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// Refuses options this driver does not have, before anything is made.
     ///
@@ -74,7 +74,7 @@ pub trait VolumeDriver: Send + Sync {
     /// When a directory cannot be made.
     fn create(&self, volume: Location<'_>) -> Result<()>;
 
-    /// The host directory that containers get; needs no mount.
+    /// The host directory that containers get; needs no mount. Empty where the driver does not know yet.
     fn mountpoint(&self, name: &str) -> PathBuf;
 
     /// Makes the bytes visible at the mountpoint, which is returned; already visible is no error.
@@ -94,6 +94,12 @@ pub trait VolumeDriver: Send + Sync {
     /// # Errors
     /// When they cannot be removed.
     fn remove(&self, volume: Location<'_>) -> Result<()>;
+
+    /// Gives the bytes of a volume that is not mounted another name; when `new` has them already, that is no error.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unsupported`], or why they cannot be moved.
+    fn rename(&self, volume: Location<'_>, new: &str) -> Result<()>;
 
     /// Finishes removals that a crash cut short.
     ///

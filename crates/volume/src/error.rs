@@ -11,12 +11,62 @@ pub enum Error {
     #[error("get {0}: no such volume")]
     NoSuchVolume(String),
     /// Containers use it.
-    #[error("remove {name}: volume is in use - [{}]", users.join(", "))]
+    #[error("{act} {name}: volume is in use - [{}]", users.join(", "))]
     InUse {
+        /// `remove` or `rename`.
+        act: &'static str,
         /// The volume.
         name: String,
         /// Full identifiers of its containers.
         users: Vec<String>,
+    },
+    /// The name is taken.
+    #[error("a volume named {0} exists already")]
+    Exists(String),
+    /// A snapshot is never written to.
+    #[error(
+        "volume {0} is a snapshot and read-only: mount it read-only, or make a volume of it with `berth volume clone`"
+    )]
+    ReadOnly(String),
+    /// The volume's driver cannot do that.
+    #[error("driver {driver} cannot {act} a volume")]
+    Unsupported {
+        /// The driver.
+        driver: String,
+        /// What was asked for.
+        act: &'static str,
+    },
+    /// A plugin refused, in its own words.
+    #[error("{call}: {reason}")]
+    Plugin {
+        /// `VolumeDriver.Mount`.
+        call: &'static str,
+        /// What it says.
+        reason: String,
+    },
+    /// A plugin did not answer in time.
+    #[error(
+        "plugin \"{driver}\" did not answer {call} within {seconds} s: see whether the program behind {address} still works, and start it again"
+    )]
+    Hung {
+        /// The plugin.
+        driver: String,
+        /// The call.
+        call: &'static str,
+        /// How long it was waited for.
+        seconds: u64,
+        /// Its socket.
+        address: String,
+    },
+    /// A plugin cannot be spoken to.
+    #[error("plugin \"{driver}\" cannot be reached at {address}: {reason}")]
+    Unreachable {
+        /// The plugin.
+        driver: String,
+        /// Its socket.
+        address: String,
+        /// Why.
+        reason: String,
     },
     /// The name exists with another driver.
     #[error("create {0}: conflict: volume name must be unique")]
@@ -68,6 +118,12 @@ pub enum Error {
         /// The kernel's answer.
         source: std::io::Error,
     },
+    /// An archive that goes into or comes from a volume, or a copy of one.
+    #[error(transparent)]
+    Archive(#[from] berth_archive::Error),
+    /// The file system of a volume with a size.
+    #[error(transparent)]
+    Disk(#[from] berth_snapshot::Error),
     /// The volume's record.
     #[error(transparent)]
     Record(#[from] berth_record::Error),
@@ -89,13 +145,18 @@ impl Kinded for Error {
     fn kind(&self) -> Kind {
         match self {
             Self::NoSuchVolume(_) | Self::NoSuchDriver { .. } => Kind::NotFound,
-            Self::InUse { .. } | Self::NameConflict(_) => Kind::Conflict,
-            Self::InvalidName(_) | Self::ShortName(_) | Self::InvalidOption { .. } | Self::InvalidFilter(_) => {
-                Kind::Invalid
-            }
+            Self::InUse { .. } | Self::NameConflict(_) | Self::Exists(_) | Self::ReadOnly(_) => Kind::Conflict,
+            Self::InvalidName(_)
+            | Self::ShortName(_)
+            | Self::InvalidOption { .. }
+            | Self::InvalidFilter(_)
+            | Self::Unsupported { .. } => Kind::Invalid,
+            Self::Hung { .. } | Self::Unreachable { .. } => Kind::Unavailable,
+            Self::Archive(error) => error.kind(),
+            Self::Disk(error) => error.kind(),
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Kind::Unavailable,
             Self::Record(error) => error.kind(),
-            Self::Mount { .. } | Self::File { .. } | Self::Blocking(_) => Kind::Internal,
+            Self::Mount { .. } | Self::Plugin { .. } | Self::File { .. } | Self::Blocking(_) => Kind::Internal,
         }
     }
 }

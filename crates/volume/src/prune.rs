@@ -21,7 +21,6 @@ impl Volumes {
     pub async fn prune(&self, terms: &Terms, all: bool) -> Result<Pruned> {
         filter::check(terms, &["label", "label!", "all"])?;
         let all = filter::flag(terms, "all")?.unwrap_or(all);
-        let _turn = self.shared.turn.lock().await;
         let doomed: Vec<_> = self
             .shared
             .table()
@@ -32,6 +31,11 @@ impl Volumes {
             .collect();
         let mut pruned = Pruned::default();
         for record in doomed {
+            let _turn = self.shared.turns.take(&record.name).await;
+            // Somebody took or removed it meanwhile.
+            if !self.shared.entry(&record.name).is_ok_and(|entry| entry.users.is_empty() && entry.record == record) {
+                continue;
+            }
             let bytes = self.measure(record.clone()).await.unwrap_or_default().unwrap_or_default();
             let name = record.name.clone();
             self.destroy(record).await?;

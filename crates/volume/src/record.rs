@@ -13,8 +13,19 @@ pub(crate) const TABLE: &str = "volume";
 /// Form of the record.
 pub(crate) const VERSION: u32 = 1;
 
+/// A volume as clients see it, with what its driver says of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct View {
+    /// What is the same for all drivers.
+    #[serde(flatten)]
+    pub volume: model::Volume,
+    /// Of a plugin's volume: whatever it tells.
+    #[serde(rename = "Status", skip_serializing_if = "Option::is_none")]
+    pub status: Option<HashMap<String, serde_json::Value>>,
+}
+
 /// What is known of a volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Form of this record.
     pub version: u32,
@@ -30,6 +41,15 @@ pub struct Record {
     /// Options for the driver.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
+    /// It is the state of another volume at one moment: nobody writes to it.
+    #[serde(default)]
+    pub read_only: bool,
+    /// It is being filled; a daemon that finds it so after a crash removes it.
+    #[serde(default)]
+    pub filling: bool,
+    /// The name whose bytes it takes over; a daemon that finds it so after a crash goes on.
+    #[serde(default)]
+    pub renamed_from: Option<String>,
 }
 
 impl Record {

@@ -19,7 +19,7 @@ impl Scratch {
 }
 
 impl VolumeDriver for Scratch {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "scratch"
     }
 
@@ -52,6 +52,10 @@ impl VolumeDriver for Scratch {
 
     fn remove(&self, volume: Location<'_>) -> Result<()> {
         self.directory.remove(volume.name)
+    }
+
+    fn rename(&self, volume: Location<'_>, new: &str) -> Result<()> {
+        self.directory.rename(volume.name, new)
     }
 
     fn sweep(&self) -> Result<()> {

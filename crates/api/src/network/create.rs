@@ -17,8 +17,8 @@ struct Created {
 }
 
 pub async fn create(State(engine): State<Arc<Engine>>, Json(wanted): Json<NetworkCreateRequest>) -> Answer {
-    if wanted.ingress == Some(true) || wanted.config_only == Some(true) || wanted.scope.as_deref() == Some("swarm") {
-        return Err(Error::NotBuilt("swarm network").into());
+    if wanted.ingress == Some(true) || wanted.scope.as_deref() == Some("swarm") {
+        return Err(Error::NoCluster("networks of a cluster need one, and this engine is in none").into());
     }
     let ipam = wanted.ipam.unwrap_or_default();
     let network = engine
@@ -34,6 +34,8 @@ pub async fn create(State(engine): State<Arc<Engine>>, Json(wanted): Json<Networ
             options: wanted.options.unwrap_or_default().into_iter().collect(),
             ipam_options: ipam.options.unwrap_or_default().into_iter().collect(),
             labels: wanted.labels.unwrap_or_default().into_iter().collect(),
+            config_only: wanted.config_only.unwrap_or(false),
+            config_from: wanted.config_from.and_then(|from| from.network).filter(|name| !name.is_empty()),
         })
         .await?;
     stream::json_with(StatusCode::CREATED, &Created { id: network.id, warning: "" })

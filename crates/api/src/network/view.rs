@@ -19,13 +19,15 @@ pub fn network(record: &NetworkRecord, endpoints: &[EndpointRecord]) -> NetworkI
         scope: Some("local".to_owned()),
         driver: Some(record.driver.clone()),
         enable_ipv4: Some(record.subnet.is_some() || record.subnet6.is_none()),
-        enable_ipv6: Some(record.subnet6.is_some()),
+        enable_ipv6: Some(
+            record.subnet6.is_some() || record.template.as_ref().is_some_and(|template| template.enable_ipv6),
+        ),
         ipam: Some(ipam(record)),
         internal: Some(record.internal),
         attachable: Some(record.attachable),
         ingress: Some(false),
-        config_from: Some(ConfigReference { network: Some(String::new()) }),
-        config_only: Some(false),
+        config_from: Some(ConfigReference { network: Some(record.config_from.clone()) }),
+        config_only: Some(record.template.is_some()),
         options: Some(unordered(&record.options)),
         labels: Some(unordered(&record.labels)),
         containers: Some(containers.collect()),
@@ -34,6 +36,19 @@ pub fn network(record: &NetworkRecord, endpoints: &[EndpointRecord]) -> NetworkI
 }
 
 fn ipam(record: &NetworkRecord) -> Ipam {
+    if let Some(template) = &record.template {
+        let configs = template.subnets.iter().map(|wanted| IpamConfig {
+            subnet: wanted.subnet.clone(),
+            gateway: wanted.gateway.clone(),
+            ip_range: wanted.ip_range.clone(),
+            auxiliary_addresses: (!wanted.aux_addresses.is_empty()).then(|| unordered(&wanted.aux_addresses)),
+        });
+        return Ipam {
+            driver: Some("default".to_owned()),
+            config: Some(configs.collect()),
+            options: Some(unordered(&record.ipam_options)),
+        };
+    }
     Ipam {
         driver: Some("default".to_owned()),
         config: Some(record.subnet.iter().map(config).chain(record.subnet6.iter().map(config)).collect()),

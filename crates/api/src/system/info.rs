@@ -139,7 +139,7 @@ fn add_state(info: &mut SystemInfo, engine: &Engine) {
     info.firewall_backend = Some(FirewallInfo { driver: Some(engine.networks.firewall_name().to_owned()), info: None });
     let names = |list: &[&str]| Some(list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
     info.plugins = Some(PluginsInfo {
-        volume: names(&engine.volumes.drivers()),
+        volume: Some(engine.volumes.drivers()),
         network: names(&["bridge", "cni", "host", "ipvlan", "macvlan", "null"]),
         authorization: None,
         log: Some(engine.facts.log_drivers.clone()),

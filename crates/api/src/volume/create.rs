@@ -12,7 +12,10 @@ pub async fn create(
     OptionalJson(wanted): OptionalJson<VolumeCreateRequest>,
 ) -> Answer {
     if wanted.cluster_volume_spec.is_some() {
-        return Err(Error::NotBuilt("cluster volume").into());
+        return Err(Error::NoCluster(
+            "volumes of a cluster need one, and this engine is in none: leave ClusterVolumeSpec out",
+        )
+        .into());
     }
     let volume = engine
         .volumes

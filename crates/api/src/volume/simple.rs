@@ -22,11 +22,13 @@ struct List {
 }
 
 pub async fn list(State(engine): State<Arc<Engine>>, query: Query) -> Answer {
-    stream::json(&List { volumes: engine.volumes.list(&query.filters()?.0)?, warnings: None })
+    let listed = engine.volumes.list(&query.filters()?.0).await?;
+    let warnings = Some(listed.warnings).filter(|warnings| !warnings.is_empty());
+    stream::json(&List { volumes: listed.volumes, warnings })
 }
 
 pub async fn inspect(State(engine): State<Arc<Engine>>, Name(name): Name) -> Answer {
-    stream::json(&engine.volumes.inspect(&name)?)
+    stream::json(&engine.volumes.inspect(&name).await?)
 }
 
 pub async fn remove(State(engine): State<Arc<Engine>>, Name(name): Name, query: Query) -> Answer {
@@ -34,7 +36,12 @@ pub async fn remove(State(engine): State<Arc<Engine>>, Name(name): Name, query: 
     stream::done()
 }
 
-/// Only cluster volumes can be updated.
+/// Another name for the same bytes; berth's own.
+pub async fn rename(State(engine): State<Arc<Engine>>, Name(name): Name, query: Query) -> Answer {
+    stream::json(&engine.volumes.rename(&name, query.required("name")?).await?)
+}
+
+/// Only volumes of a cluster can be updated, and this engine is in none: Docker's answer outside of one.
 pub async fn update() -> Failure {
-    Error::NotBuilt("cluster volume").into()
+    Error::NoCluster("volume update only valid for cluster volumes, but swarm is unavailable").into()
 }

@@ -9,4 +9,4 @@ mod walk;
 
 pub use layer::layer;
 pub use tree::{TreeOptions, stat_entry, tree};
-pub(crate) use walk::{has_xattr, names, open_directory, stat};
+pub(crate) use walk::{DEPTH_MAX, Packer, has_xattr, mtime, names, open_directory, open_file, open_xattrs, stat};

@@ -115,7 +115,8 @@ impl<W: Write> Packer<W> {
         None
     }
 
-    fn describe(&self, path: &[u8], stat: &Stat) -> Option<Entry> {
+    /// The entry that `stat` amounts to, but for its link and attributes; `None` for a socket.
+    pub fn describe(&self, path: &[u8], stat: &Stat) -> Option<Entry> {
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Kind::File,
             FileType::Directory => Kind::Directory,
@@ -148,7 +149,7 @@ pub fn mtime(stat: &Stat) -> (i64, u32) {
 }
 
 /// Opens a file that was regular a moment ago; should it be a pipe or device by now, nothing blocks and it is gone.
-fn open_file(directory: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<File> {
+pub fn open_file(directory: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(directory, name, flags, Mode::empty()) {
         Err(Errno::LOOP | Errno::NXIO) => return Err(Errno::NOENT),
@@ -166,7 +167,8 @@ fn is_portable(name: &[u8]) -> bool {
     is_user || name == b"security.capability" || name.starts_with(b"system.posix_acl_")
 }
 
-fn open_xattrs(file: BorrowedFd<'_>) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+/// Attributes of an open file or directory that belong into an archive.
+pub fn open_xattrs(file: BorrowedFd<'_>) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     collect(|buffer| rustix::fs::flistxattr(file, buffer), |name, buffer| rustix::fs::fgetxattr(file, name, buffer))
 }
 

@@ -16,6 +16,7 @@ mod verify;
 pub use extract::{ExtractOptions, extract};
 pub use layer::{Whiteouts, unpack_layer};
 pub use parents::open_in_root;
+pub(crate) use place::{finish_open, make, times};
 pub use verify::verify_layer;
 
 /// Where unpacking stops with [`crate::Error::Limit`].

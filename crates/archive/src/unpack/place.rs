@@ -111,7 +111,7 @@ fn write_file<R: Read>(
 
 /// Owner, mode and extended attributes, in the order in which the kernel keeps them: changing the owner clears
 /// set-id bits and file capabilities (chown(2), capabilities(7)).
-fn finish_open(file: BorrowedFd<'_>, entry: &Entry, owner: (u32, u32)) -> rustix::io::Result<()> {
+pub fn finish_open(file: BorrowedFd<'_>, entry: &Entry, owner: (u32, u32)) -> rustix::io::Result<()> {
     chown(file, owner)?;
     rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode & 0o7777))?;
     for (name, value) in entry.xattrs.iter().filter(|(name, _)| is_welcome(name)) {

@@ -49,12 +49,17 @@ pub async fn engine(configuration: &Arc<Configuration>, listeners: &Listeners) -
         _ => Arc::new(Overlay::open(&root.join("overlay"))?),
     };
     let events = Bus::default();
-    let volume_config = berth_volume::Config { data_root: root.clone(), runtime_root: configuration.exec_root.clone() };
+    let volume_config = berth_volume::Config {
+        data_root: root.clone(),
+        runtime_root: configuration.exec_root.clone(),
+        plugins: berth_volume::plugin::Settings::default(),
+    };
     let volumes = Volumes::open(&volume_config, store.clone(), events.clone())?;
     let images = Images::open(store.clone(), snapshots.clone(), content, events.clone())?;
-    let networks = Networks::open(configuration.network.clone(), store.clone(), events.clone())
-        .await
-        .context("cannot open the networks")?;
+    let relay = berth_network::relay::RelayProcess { exe: program(), dir: configuration.exec_root.join("relay") };
+    let network_config = berth_network::NetworkConfig { relay: Some(relay), ..configuration.network.clone() };
+    let networks =
+        Networks::open(network_config, store.clone(), events.clone()).await.context("cannot open the networks")?;
     let containers = Containers::new(
         container_config(configuration),
         store.clone(),

@@ -57,6 +57,7 @@ pub fn config(values: &Values) -> Result<NetworkConfig> {
             .filter(|mtu| *mtu > 0)
             .unwrap_or(default.mtu),
         firewall: values.flag_or("iptables", true),
+        relay: None,
         ip_forward: values.flag_or("ip-forward", true),
         ip_masq: values.flag_or("ip-masq", true),
         icc: values.flag_or("icc", true),

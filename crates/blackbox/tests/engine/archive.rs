@@ -136,3 +136,61 @@ fn commit_makes_an_image_that_runs() {
     assert_eq!((inspect["Comment"].as_str(), inspect["Author"].as_str()), (Some("why"), Some("me")));
     engine.http().post("/commit?container=nobody").expect(404);
 }
+
+/// A process swaps a directory with a link to the host's own files while copies run both ways: each copy gives the
+/// container's files, or an error that says why; the host's are never read or written.
+#[test]
+fn cp_is_not_led_astray_by_a_container_that_swaps_paths() {
+    let engine = Engine::start();
+    let canary = engine.place().join("canary");
+    std::fs::create_dir(&canary).expect("a folder");
+    std::fs::write(canary.join("file"), "of the host").expect("a file");
+    let script = "mkdir /real; echo of-the-container > /real/file; mkdir /swap; echo of-the-container > /swap/file; \
+        while true; do mv /swap /aside; ln -s $0 /swap; mv /swap /link; mv /aside /swap; rm /link; done";
+    let id = engine.run("", &["sh", "-c", script, canary.to_str().expect("text")], serde_json::json!({}));
+    let (out, local) = (engine.place().join("out"), engine.place().join("in"));
+    std::fs::write(&local, "copied in").expect("a file");
+    let (mut whole, mut refused) = (0, 0);
+    for round in 0..40 {
+        let name = if round % 2 == 0 { "swap/file" } else { "swap/." };
+        let _ = std::fs::remove_dir_all(&out);
+        std::fs::create_dir(&out).expect("a folder");
+        let copied = engine.cli(&["cp", &format!("{id}:/{name}"), out.to_str().expect("text")]);
+        if copied.code == 0 {
+            let text = std::fs::read_to_string(out.join("file")).unwrap_or_default();
+            assert!(matches!(text.as_str(), "of-the-container\n" | ""), "{text:?}");
+            whole += 1;
+        } else {
+            assert!(!copied.stderr.trim().is_empty() && !copied.stderr.contains("panic"), "{}", copied.stderr);
+            refused += 1;
+        }
+        let copied = engine.cli(&["cp", local.to_str().expect("text"), &format!("{id}:/swap/new")]);
+        assert!(copied.code == 0 || !copied.stderr.trim().is_empty(), "an error says why");
+    }
+    assert!(whole > 0, "{whole} copies, {refused} refusals");
+    assert_eq!(std::fs::read_to_string(canary.join("file")).expect("it is there"), "of the host");
+    assert_eq!(std::fs::read_dir(&canary).expect("a folder").count(), 1, "nothing was written beside it");
+    engine.http().delete(&format!("/containers/{id}?force=1")).expect(204);
+}
+
+#[test]
+fn cp_reaches_mounts_of_a_container_that_does_not_run() {
+    let engine = Engine::start();
+    let (file, folder) = (engine.place().join("one"), engine.place().join("many"));
+    std::fs::write(&file, "bound").expect("a file");
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::write(folder.join("inner"), "bound").expect("a file");
+    let binds = [format!("{}:/etc/one", file.display()), format!("{}:/many", folder.display()), "vol:/vol".to_owned()];
+    let id = engine.create("", &["true"], serde_json::json!({"HostConfig": {"Binds": binds}}));
+    let copy = |from: &str, to: &str| engine.cli(&["cp", from, to]).ok();
+    let out = engine.place().join("out");
+    copy(file.to_str().expect("text"), &format!("{id}:/vol/deep"));
+    for path in ["/etc/one", "/many/inner", "/vol/deep"] {
+        copy(&format!("{id}:{path}"), out.to_str().expect("text"));
+        assert_eq!(std::fs::read_to_string(&out).expect("a copy"), "bound", "{path}");
+    }
+    engine.cli(&["start", "-a", &id]).ok();
+    copy(&format!("{id}:/vol/deep"), out.to_str().expect("text"));
+    engine.http().delete(&format!("/containers/{id}")).expect(204);
+    engine.http().delete("/volumes/vol").expect(204);
+}

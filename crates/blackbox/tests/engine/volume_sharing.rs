@@ -7,7 +7,7 @@ use berth_blackbox::command::{self, Output};
 use serde_json::{Value, json};
 
 /// Runs a program among the daemon's mounts.
-fn on_host(engine: &Engine, arguments: &[&str]) -> Output {
+pub fn on_host(engine: &Engine, arguments: &[&str]) -> Output {
     let mut nsenter = Command::new("nsenter");
     nsenter.args(["--mount", "--target", &engine.daemon_pid().to_string(), "--"]).args(arguments);
     command::run(nsenter, b"")

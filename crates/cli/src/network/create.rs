@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 static FLAGS: &[Flag] = &[
     Flag::switch("attachable", "Enable manual container attachment"),
     Flag::map("aux-address", "Auxiliary IPv4 or IPv6 addresses used by Network driver"),
+    Flag::text("config-from", "The network from which to copy the configuration"),
+    Flag::switch("config-only", "Create a configuration only network"),
     Flag::text("driver", "Driver to manage the Network").short('d').default("bridge"),
     Flag::list("gateway", "IPv4 or IPv6 Gateway for the master subnet").value("strings"),
     Flag::switch("internal", "Restrict external access to the network"),
@@ -58,6 +60,12 @@ fn body(name: &str, flags: &Flags) -> Result<Value, String> {
         if flags.given(flag) {
             body[key] = json!(flags.on(flag));
         }
+    }
+    if flags.on("config-only") {
+        body["ConfigOnly"] = json!(true);
+    }
+    if flags.given("config-from") {
+        body["ConfigFrom"] = json!({"Network": flags.text("config-from")});
     }
     if flags.given("scope") {
         body["Scope"] = json!(flags.text("scope"));

@@ -60,7 +60,7 @@ fn volume(name: String, destination: String) -> Mount {
         name,
         source: String::new(),
         destination,
-        driver: "local".to_owned(),
+        driver: String::new(),
         mode: "z".to_owned(),
         writable: true,
         propagation: String::new(),
@@ -72,6 +72,7 @@ fn volume(name: String, destination: String) -> Mount {
         create_source: false,
         tmpfs_options: Vec::new(),
         from_image: false,
+        snapshot: String::new(),
     }
 }
 

@@ -23,7 +23,7 @@ pub fn read(spec: &Spec) -> Result<Mount> {
         Some(MountType::BIND) => bind(spec, &mut mount)?,
         Some(MountType::VOLUME) => volume(spec, &mut mount)?,
         Some(MountType::TMPFS) => tmpfs(spec, &mut mount)?,
-        Some(MountType::IMAGE) => return Err(Error::NotBuilt("a mount of type image")),
+        Some(MountType::IMAGE) => image(spec, &mut mount)?,
         Some(MountType::CLUSTER) => return Err(Error::NotBuilt("a mount of type cluster")),
         _ => return Err(invalid(spec, "mount type unknown")),
     }
@@ -85,11 +85,40 @@ fn volume(spec: &Spec, mount: &mut Mount) -> Result<()> {
     mount.name = name;
     mount.no_copy = options.no_copy.unwrap_or(false);
     mount.subpath = options.subpath.unwrap_or_default();
-    if mount.subpath.starts_with('/') || mount.subpath.split('/').any(|part| part == "..") {
-        return Err(invalid(spec, "subpath must be a relative path within the volume"));
-    }
+    check_subpath(spec, mount)?;
     if let Some(driver) = options.driver_config.and_then(|driver| driver.name).filter(|name| !name.is_empty()) {
         mount.driver = driver;
+    }
+    Ok(())
+}
+
+fn image(spec: &Spec, mount: &mut Mount) -> Result<()> {
+    let source = spec.source.as_deref().unwrap_or("");
+    if source.is_empty() {
+        return Err(invalid(spec, "field Source must not be empty"));
+    }
+    for (given, field) in [
+        (spec.bind_options.is_some(), "field BindOptions must not be specified"),
+        (spec.volume_options.is_some(), "field VolumeOptions must not be specified"),
+        (spec.tmpfs_options.is_some(), "field TmpfsOptions must not be specified"),
+    ] {
+        if given {
+            return Err(invalid(spec, field));
+        }
+    }
+    mount.kind = MountKind::Image;
+    mount.mode.clear();
+    source.clone_into(&mut mount.source);
+    // Whatever is asked for: an image never changes.
+    mount.writable = false;
+    mount.subpath = spec.image_options.clone().unwrap_or_default().subpath.unwrap_or_default();
+    check_subpath(spec, mount)
+}
+
+/// A path inside a volume or image, which must not lead out of it.
+fn check_subpath(spec: &Spec, mount: &Mount) -> Result<()> {
+    if mount.subpath.starts_with('/') || mount.subpath.split('/').any(|part| part == "..") {
+        return Err(invalid(spec, "subpath must be a relative path within the volume"));
     }
     Ok(())
 }
@@ -110,6 +139,17 @@ fn tmpfs(spec: &Spec, mount: &mut Mount) -> Result<()> {
     }
     if let Some(mode) = options.mode.filter(|mode| *mode != 0) {
         mount.tmpfs_options.push(format!("mode={mode:o}"));
+    }
+    for option in options.options.iter().flatten() {
+        match option.as_slice() {
+            [flag] if matches!(flag.as_str(), "exec" | "noexec" | "suid" | "nosuid" | "dev" | "nodev") => {
+                mount.tmpfs_options.push(flag.clone());
+            }
+            [key, value] if matches!(key.as_str(), "uid" | "gid" | "nr_inodes" | "nr_blocks") => {
+                mount.tmpfs_options.push(format!("{key}={value}"));
+            }
+            other => return Err(invalid(spec, &format!("unknown option {:?}", other.join("=")))),
+        }
     }
     Ok(())
 }
@@ -133,6 +173,7 @@ mod tests {
             (spec(MountType::VOLUME, "v", ""), "Target"),
             (spec(MountType::VOLUME, "../v", "/x"), "invalid characters"),
             (spec(MountType::VOLUME, "v", "x"), "absolute"),
+            (spec(MountType::IMAGE, "", "/x"), "Source"),
         ] {
             let error = read(&spec).unwrap_err().to_string();
             assert!(error.contains(field), "{error}");

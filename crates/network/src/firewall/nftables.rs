@@ -200,22 +200,34 @@ fn forget_flows(ports: &[PortRule]) {
     }
 }
 
-/// Chains of other programs that drop forwarded packets by policy, as (table with family, chain): a packet must pass
-/// every program's rules, so the engine's cannot help it. Rules of the old kind (iptables-legacy) are not seen.
+/// Another program's chain that drops forwarded packets by policy: a packet must pass every program's rules, so the
+/// engine's cannot help it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignDrop {
+    /// Family and name of its table: `ip filter`.
+    pub table: String,
+    /// The chain.
+    pub chain: String,
+    /// Whether ufw rules there.
+    pub of_ufw: bool,
+}
+
+/// Chains of other programs that drop forwarded packets by policy. Rules of the old kind (iptables-legacy) are not seen.
 ///
 /// # Errors
 /// [`Error::Firewall`] when the kernel cannot be asked.
-pub fn foreign_drops() -> Result<Vec<(String, String)>> {
-    let mut found = Vec::new();
+pub fn foreign_drops() -> Result<Vec<ForeignDrop>> {
+    let (mut found, mut of_ufw) = (Vec::new(), false);
     Socket::open(Family::Netfilter)
         .and_then(|mut socket| {
             socket.dump(&object::list_chains(), |message| {
                 found.extend(object::dropping_forward(message)?);
+                of_ufw |= object::is_of_ufw(message)?;
                 Ok(())
             })
         })
         .map_err(|source| Error::Firewall { act: "look for chains beside", table: "berth".to_owned(), source })?;
-    Ok(found)
+    Ok(found.into_iter().map(|(table, chain)| ForeignDrop { table, chain, of_ufw }).collect())
 }
 
 /// Elements by the set they belong to.

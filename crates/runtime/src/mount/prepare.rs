@@ -5,12 +5,13 @@ use std::path::Path;
 
 use berth_snapshot::Scaffold;
 use berth_sys::Errno;
-use berth_sys::mount::{Change, Propagation, clone_tree, set_attributes};
+use berth_sys::mount::{Change, Propagation, attr, clone_tree, set_attributes};
 use berth_sys::namespace;
 use rustix::fs::CWD;
 
 use super::id_shift;
 use super::option::Options;
+use crate::bundle::Layered;
 use crate::device;
 use crate::error::{Error, Result};
 use crate::plan::{Kind, Plan};
@@ -43,7 +44,11 @@ pub(crate) fn all(plan: &Plan<'_>, user_namespace: Option<BorrowedFd<'_>>) -> Re
                     None if mount.options.with_id_map => user_namespace,
                     None => shift,
                 };
-                let bound = bind(source, &mount.options, shift, &mut prepared.warnings)?;
+                let layers = plan.layered.iter().find(|(place, _)| place == source).map(|(_, layers)| layers);
+                let bound = match layers {
+                    Some(layers) => layered(source, layers, &mount.options, shift, &mut prepared.scaffold)?,
+                    None => bind(source, &mount.options, shift, &mut prepared.warnings)?,
+                };
                 prepared.mounts.push(bound);
             }
             Kind::Devices => {
@@ -114,6 +119,34 @@ fn bind(
         };
         set_attributes(mount.as_fd(), &top).map_err(Error::prepare("set the attributes of", source))?;
     }
+    Ok(mount)
+}
+
+/// The mount of an image's layers, or of one directory or file in them. `place` is free to be mounted on meanwhile.
+fn layered(
+    place: &Path,
+    layers: &Layered,
+    options: &Options,
+    user_namespace: Option<BorrowedFd<'_>>,
+    scaffold: &mut Scaffold,
+) -> Result<OwnedFd> {
+    let whole = layers.rootfs.mount_on(user_namespace, scaffold)?;
+    let mount = match layers.subpath.as_str() {
+        "" => whole,
+        inside => {
+            rustix::fs::mkdir(place, rustix::fs::Mode::RWXU).map_err(Error::prepare("make", place))?;
+            let part = berth_sys::mount::clone_inside(whole.as_fd(), place, inside);
+            let _ = std::fs::remove_dir(place);
+            part.map_err(Error::prepare("find in the image", Path::new(inside)))?
+        }
+    };
+    let change = Change {
+        set: options.set | options.set_recursive | attr::READ_ONLY,
+        clear: options.clear,
+        propagation: Some(Propagation::Private),
+        ..Change::default()
+    };
+    set_attributes(mount.as_fd(), &change).map_err(Error::prepare("set the attributes of", place))?;
     Ok(mount)
 }
 

@@ -50,6 +50,15 @@ impl Directory {
         delete(&doomed)
     }
 
+    /// Gives the directory another name; one that has it already is no error.
+    pub fn rename(&self, name: &str, new: &str) -> Result<()> {
+        let (from, to) = (self.root.join(name), self.root.join(new));
+        match fs::rename(&from, &to) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            outcome => outcome.map_err(Error::file("rename volume directory", &from)),
+        }
+    }
+
     pub fn sweep(&self) -> Result<()> {
         let entries = match fs::read_dir(&self.root) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

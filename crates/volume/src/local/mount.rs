@@ -7,6 +7,7 @@ use rustix::{
     mount::{MountFlags, mount, mount_bind_recursive, mount_remount},
 };
 
+use super::options::is_own;
 use crate::{Error, Location, Result};
 
 /// A file system to mount.
@@ -23,14 +24,21 @@ impl Request {
     /// The file system that the options ask for; `None` when the volume is a plain directory.
     pub fn read(volume: Location<'_>) -> Result<Option<Self>> {
         let refuse = |reason: String| Error::InvalidOption { name: volume.name.to_owned(), reason };
-        if let Some(unknown) = volume.options.keys().find(|key| !matches!(key.as_str(), "type" | "device" | "o")) {
+        let is_known = |key: &str| matches!(key, "type" | "device" | "o") || is_own(key);
+        if let Some(unknown) = volume.options.keys().find(|key| !is_known(key)) {
             return Err(refuse(format!("invalid option: \"{unknown}\"")));
-        }
-        if volume.options.is_empty() {
-            return Ok(None);
         }
         let get = |key: &str| volume.options.get(key).map(String::as_str).unwrap_or_default();
         let (kind, device) = (get("type"), get("device"));
+        let binds = get("o").split(',').any(|option| matches!(option.trim(), "bind" | "rbind"));
+        if kind.is_empty() && device.is_empty() && !binds {
+            return Ok(None);
+        }
+        if let Some(own) = volume.options.keys().find(|key| is_own(key)) {
+            return Err(refuse(format!(
+                "invalid option: \"{own}\" is of volumes that mount nothing; a file system takes its own in \"o\""
+            )));
+        }
         if device.is_empty() {
             return Err(refuse("missing required option: \"device\"".to_owned()));
         }

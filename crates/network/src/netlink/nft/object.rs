@@ -92,6 +92,21 @@ pub fn dropping_forward(message: &Message<'_>) -> Result<Option<(String, String)
     Ok(drops.then(|| (format!("{family} {table}"), name)))
 }
 
+/// Whether a chain is one of ufw's.
+///
+/// # Errors
+/// When the message is malformed.
+pub fn is_of_ufw(message: &Message<'_>) -> Result<bool, Malformed> {
+    let (_, body) = reply::split(message.body, HEADER.len(), "chain")?;
+    for attribute in reply::attributes(body) {
+        let (kind, value) = attribute?;
+        if kind == nf::CHAIN_NAME {
+            return Ok(reply::text(value).starts_with("ufw-"));
+        }
+    }
+    Ok(false)
+}
+
 fn hook_number(hook: &[u8]) -> Result<Option<u32>, Malformed> {
     for attribute in reply::attributes(hook) {
         let (kind, value) = attribute?;

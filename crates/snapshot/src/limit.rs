@@ -7,21 +7,16 @@
 //! Project quotas would need no file, but only file systems that were mounted for them have any. The file is sparse: it
 //! takes what was written. Its mount stays until the snapshot is removed, and the next daemon finds it.
 
-mod ext4;
-
-use std::fs::{self, File};
+use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use berth_sys::loopback;
-use berth_sys::mount::{NewFilesystem, attach_at, detach};
+use berth_sys::mount::{attach_at, detach};
 
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::layer::make_root_dir;
-
-/// The least size in bytes that a container's layer can be limited to.
-pub const LIMIT_BYTES_MIN: u64 = 1 << 20;
 
 /// Whether the snapshot in `home` has a file system of its own.
 pub(crate) fn is_limited(home: &Path) -> bool {
@@ -30,18 +25,13 @@ pub(crate) fn is_limited(home: &Path) -> bool {
 
 /// Moves the empty upper and work directory of the snapshot in `home` to a file system for `bytes` bytes.
 pub(crate) fn apply(home: &Path, bytes: u64) -> Result<()> {
-    if bytes < LIMIT_BYTES_MIN {
-        return Err(Error::LimitTooSmall { bytes, least: LIMIT_BYTES_MIN });
+    if bytes < disk::BYTES_MIN {
+        return Err(Error::LimitTooSmall { bytes, least: disk::BYTES_MIN });
     }
     let (disk, volume) = (home.join("disk"), home.join("volume"));
-    // A crash before the rename leaves a snapshot without a limit, which its creator removes.
-    let draft = home.join("disk.draft");
-    let mut file = File::create(&draft).map_err(Error::io("create", &draft))?;
-    ext4::format(&mut file, bytes).map_err(Error::io("format", &draft))?;
-    file.sync_data().map_err(Error::io("sync", &draft))?;
-    drop(file);
+    // A crash before the disk is there leaves a snapshot without a limit, which its creator removes.
     fs::create_dir(&volume).map_err(Error::io("create", &volume))?;
-    fs::rename(&draft, &disk).map_err(Error::io("create", &disk))?;
+    disk::make(&disk, bytes)?;
     let written = written(home)?;
     let mode = fs::metadata(home.join("upper")).map_err(Error::io("read", home))?.permissions().mode() & 0o7777;
     for (name, mode) in [("work", 0o700), ("upper", mode)] {
@@ -61,23 +51,7 @@ pub(crate) fn written(home: &Path) -> Result<PathBuf> {
     if is_mount_point(&volume) {
         return Ok(volume);
     }
-    // One that a container still has mounted must be the same device: two of one file would spoil it.
-    let device = match loopback::find(&disk) {
-        Some(device) => device,
-        None => {
-            let file = File::options().read(true).write(true).open(&disk).map_err(Error::io("open", &disk))?;
-            loopback::attach(file.as_fd(), false).map_err(Error::io("make a loop device of", &disk))?
-        }
-    };
-    let refused = |errno: berth_sys::Errno, messages| Error::Mount {
-        what: "ext4",
-        path: disk.clone(),
-        messages,
-        source: errno.into(),
-    };
-    let new = NewFilesystem::open("ext4").map_err(|errno| refused(errno, String::new()))?;
-    let mount = new.text("source", &device.path).and_then(|()| new.mount(0));
-    let mount = mount.map_err(|errno| refused(errno, new.messages()))?;
+    let mount = disk::mount(&disk)?;
     attach_at(mount.as_fd(), &volume).map_err(Error::io("mount on", &volume))?;
     Ok(volume)
 }
