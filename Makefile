@@ -4,7 +4,7 @@ TARGET   := x86_64-unknown-linux-gnu
 BINARY   := dist/berth
 PREFIX   ?= /usr/local
 
-.PHONY: help build check test test-vm bench demo docs install clean
+.PHONY: help build check test test-vm soak-network bench demo docs install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -33,6 +33,10 @@ test: ## install what the tests need and run them all
 test-vm: ## tests of virtual machines, and of what every isolation has to pass with containers that are machines
 	@tools/packages.sh build test
 	tools/test-vm.sh
+
+soak-network: ## 10,000 times a container joins and leaves: links, namespaces, rules, leases and descriptors stay as they were
+	@tools/packages.sh build test
+	cargo test --locked --package berth-network --test host -- --ignored --nocapture ten_thousand_cycles
 
 bench: build ## measure, side by side with dockerd, and write docs/benchmarks.md
 	@tools/packages.sh bench

@@ -82,7 +82,7 @@ fn names(address: &str) -> std::io::Result<String> {
 }
 
 fn udp_ask(address: &str, text: &str) -> std::io::Result<String> {
-    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    let socket = UdpSocket::bind(if address.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" })?;
     socket.set_read_timeout(Some(TIMEOUT))?;
     socket.connect(address)?;
     socket.send(text.as_bytes())?;

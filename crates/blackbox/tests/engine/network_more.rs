@@ -1,9 +1,13 @@
 //! Networks of settings, IPv6 to published ports while no daemon runs, and what the first container is told.
 
 use std::io::{Read as _, Write as _};
+use std::process::Stdio;
 
-use berth_blackbox::Engine;
+use berth_blackbox::{Engine, eventually};
 use serde_json::json;
+
+/// Speaks from the host and from containers.
+const PROBE: &str = env!("CARGO_BIN_EXE_probe");
 
 #[test]
 fn networks_are_made_from_settings() {
@@ -41,17 +45,11 @@ fn networks_are_made_from_settings() {
     engine.cli(&["network", "rm", "settings"]).ok();
 }
 
-/// Sends a word to a port of the host from its own namespace, and returns what comes back.
-fn ask(engine: &Engine, words: &[&str]) -> String {
-    let mut client = engine
-        .neighbour("busybox")
-        .args(["timeout", "5", "nc"])
-        .args(words)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("busybox");
+/// Sends a word to a port of the host from its own namespace, and returns what comes back; nothing where nobody answers.
+fn ask(engine: &Engine, address: &str, port: &str) -> String {
+    let mut client = engine.neighbour("busybox");
+    client.args(["nc", "-w", "5", address, port]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut client = client.spawn().expect("busybox");
     // Where nobody listens it has ended already.
     let _ = client.stdin.as_mut().expect("its input").write_all(b"hello\n");
     let mut answer = [0; 64];
@@ -61,22 +59,33 @@ fn ask(engine: &Engine, words: &[&str]) -> String {
     String::from_utf8_lossy(&answer[..count]).into_owned()
 }
 
+fn ask_udp(engine: &Engine, address: &str) -> String {
+    engine.host(&[PROBE, "udp-ask", address, "hello"]).text().trim().to_owned()
+}
+
 #[test]
 fn ipv6_reaches_published_ports_while_no_daemon_runs() {
     let mut engine = Engine::start();
-    let ports = json!({"HostConfig": {"PortBindings": {"7/tcp": [{"HostPort": "7007"}], "7/udp": [{"HostPort": "7007"}]}},
-        "ExposedPorts": {"7/tcp": {}, "7/udp": {}}});
-    let script = "nc -lk -p 7 -e cat & nc -lk -u -p 7 -e cat & sleep 1000";
-    let id = engine.run("echo", &["sh", "-c", script], ports);
-    berth_blackbox::eventually("the server answers", 10, || {
-        (ask(&engine, &["127.0.0.1", "7007"]) == "hello\n").then_some(())
+    let probe = std::fs::read(PROBE).expect("the probe");
+    let mut archive = tar::Builder::new(Vec::new());
+    berth_blackbox::busybox::file(&mut archive, "probe", &probe, 0o755);
+    engine.import("probe:latest", &archive.into_inner().expect("memory"), &[]);
+    let published = |port: &str| {
+        let bindings = json!({ port: [{"HostPort": "7007"}] });
+        json!({"HostConfig": {"PortBindings": bindings}, "ExposedPorts": {port: {}}})
+    };
+    let stream = engine.run("", &["nc", "-ll", "-p", "7", "-e", "cat"], published("7/tcp"));
+    let mut settings = published("7/udp");
+    settings["Image"] = json!("probe");
+    let datagram = engine.run("", &["/probe", "udp-echo", "7"], settings);
+    eventually("the servers answer", 10, || {
+        (ask(&engine, "127.0.0.1", "7007") == "hello\n" && ask_udp(&engine, "127.0.0.1:7007") == "hello").then_some(())
     });
     let everywhere = |engine: &Engine| {
-        for words in
-            [&["::1", "7007"][..], &["127.0.0.1", "7007"], &["-u", "::1", "7007"], &["-u", "127.0.0.1", "7007"]]
-        {
-            assert_eq!(ask(engine, words), "hello\n", "{words:?}");
-        }
+        assert_eq!(ask(engine, "::1", "7007"), "hello\n");
+        assert_eq!(ask(engine, "127.0.0.1", "7007"), "hello\n");
+        assert_eq!(ask_udp(engine, "[::1]:7007"), "hello");
+        assert_eq!(ask_udp(engine, "127.0.0.1:7007"), "hello");
     };
     everywhere(&engine);
     if !engine.is_docker() {
@@ -85,8 +94,10 @@ fn ipv6_reaches_published_ports_while_no_daemon_runs() {
         engine.start_daemon();
         everywhere(&engine);
     }
-    engine.http().delete(&format!("/containers/{id}?force=1")).expect(204);
-    assert_eq!(ask(&engine, &["::1", "7007"]), "", "closed with its container");
+    for id in [stream, datagram] {
+        engine.http().delete(&format!("/containers/{id}?force=1")).expect(204);
+    }
+    assert_eq!(ask(&engine, "::1", "7007"), "", "closed with its container");
 }
 
 #[test]

@@ -41,6 +41,8 @@ fn every_operation_is_answered_as_the_table_says() {
         let is_as_told = match operation.is_answered {
             // No registry is within reach of the tests.
             true if operation.path.starts_with("/distribution/") => answer.message().contains("/v2/"),
+            // Volumes of a cluster alone can be updated, and this is Docker's own answer outside of one.
+            true if operation.path == "/volumes/{name}" && operation.method == "PUT" => answer.status == 503,
             true => answer.status < 500 && !answer.message().contains("page not found"),
             false => answer.status == 501 && answer.message().contains("not built yet"),
         };

@@ -224,6 +224,6 @@ fn a_plugin_keeps_volumes() {
     assert_eq!(listed, "suite older\nsuite remote");
     engine.cli(&["volume", "rm", "remote", "older"]).ok();
     assert_eq!(std::fs::read_dir(&root).expect("a folder").count(), 0);
-    let unknown = engine.cli(&["volume", "create", "-d", "nobody", "x"]);
+    let unknown = engine.cli(&["volume", "create", "-d", "nobody", "any"]);
     unknown.fails("plugin \"nobody\" not found");
 }
