@@ -8,7 +8,7 @@ export BERTH_TEST_VM=1
 cargo build --locked --package berth
 export BERTH_TEST_BINARY=${BERTH_TEST_BINARY:-$PWD/target/x86_64-unknown-linux-gnu/debug/berth}
 
-cargo nextest run --locked --package berth-vm --package berth-blackbox --no-fail-fast -E 'package(berth-vm) or test(/^vm::/)' "$@"
+cargo nextest run --locked --package berth-vm --package berth-blackbox --no-fail-fast -E 'package(berth-vm) or test(/^vm::/) or test(/^machine::/)' "$@"
 
 # Each of these boots several machines.
 shared='test(/^exec::/) or test(/^logs::/) or test(/^run::/)'

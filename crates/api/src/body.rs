@@ -75,6 +75,19 @@ pub async fn read(request: Request) -> Result<Bytes> {
     Ok(bytes)
 }
 
+/// Reads a whole body as text.
+pub async fn text(request: Request) -> Result<String> {
+    let limited = Limited::new(request.into_body(), JSON_MAX).collect();
+    let collected = tokio::time::timeout(ARRIVAL, limited)
+        .await
+        .map_err(|_| Error::Body(format!("it did not arrive within {} s", ARRIVAL.as_secs())))?
+        .map_err(|error| match error.is::<LengthLimitError>() {
+            true => Error::BodyTooLarge(JSON_MAX),
+            false => Error::Body(error.to_string()),
+        })?;
+    String::from_utf8(collected.to_bytes().into()).map_err(|_| Error::Invalid("the body is no text".to_owned()))
+}
+
 /// No Content-Type is fine as long as there is no body.
 fn check_type(headers: &HeaderMap, is_empty: bool) -> Result<()> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {

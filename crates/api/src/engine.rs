@@ -9,6 +9,7 @@ use berth_build::Builder;
 use berth_container::Containers;
 use berth_event::Bus;
 use berth_image::Images;
+use berth_machine::Machines;
 use berth_network::Networks;
 use berth_spec::model;
 use berth_volume::Volumes;
@@ -19,6 +20,8 @@ pub struct Engine {
     pub containers: Containers,
     /// Images.
     pub images: Images,
+    /// Machines of their own.
+    pub machines: Machines,
     /// Networks.
     pub networks: Networks,
     /// Volumes.

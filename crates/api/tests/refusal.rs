@@ -50,7 +50,15 @@ impl World {
         let builder =
             berth_build::Builder::open(&root.join("build"), store, own_images, own_containers, snapshots, None)
                 .unwrap();
-        let engine = Engine { containers, images, networks, volumes, builder, events, facts, settings };
+        let machine_config = berth_machine::Config {
+            data_root: root.clone(),
+            runtime_root: root.join("run"),
+            exe: "/proc/self/exe".into(),
+            cgroup_parent: "/test".into(),
+            dns: Vec::new(),
+        };
+        let machines = berth_machine::Machines::open(machine_config, networks.clone(), events.clone()).unwrap();
+        let engine = Engine { containers, images, machines, networks, volumes, builder, events, facts, settings };
         Self { api: Api::new(Arc::new(engine)), _dir: dir }
     }
 

@@ -3,6 +3,7 @@
 //! | argument | program |
 //! |---|---|
 //! | `supervise` | owns one container; started by the daemon, outlives it |
+//! | `keep` | keeps one virtual machine; started by the daemon, outlives it |
 //! | `daemon` | answers the Engine API |
 //! | `runtime` | the OCI runtime's command line; also when the program is called `berth-runtime` |
 //! | `guest` | process 1 of a virtual machine |
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     }
     match arguments.next().as_deref().and_then(|mode| mode.to_str()) {
         Some("supervise") => supervise(arguments.next()),
+        Some("keep") => keep(arguments.next()),
         Some("daemon") => daemon::main(arguments.collect()),
         Some("runtime") => berth_oci::main(arguments.collect()),
         Some("guest") => berth_vm::guest::main(),
@@ -52,6 +54,17 @@ fn relay(dir: Option<OsString>) -> ExitCode {
         Some(dir) => berth_network::relay::main(Path::new(&dir)),
         None => {
             eprintln!("berth relay: it is started by the daemon, with a directory");
+            ExitCode::from(125)
+        }
+    }
+}
+
+/// Its one argument is the machine's run directory.
+fn keep(run: Option<OsString>) -> ExitCode {
+    match run {
+        Some(run) => berth_machine::keeper::process::main(Path::new(&run)),
+        None => {
+            eprintln!("berth keep: it is started by the daemon, with a machine's directory");
             ExitCode::from(125)
         }
     }

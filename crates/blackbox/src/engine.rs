@@ -289,6 +289,16 @@ impl Engine {
         }
     }
 
+    /// Machines of their own belong to no container; dockerd has none.
+    fn remove_machines(&self) {
+        let http = self.http();
+        let Ok(list) = http.try_request("GET", "/vm/machines", &[], b"") else { return };
+        for machine in list.json().as_array().into_iter().flatten() {
+            let name = machine["Name"].as_str().unwrap_or_default();
+            http.try_request("DELETE", &format!("/vm/machines/{name}?force=1"), &[], b"").ok();
+        }
+    }
+
     /// Removes the containers and waits until nothing of them is left; what is left after that.
     fn leftovers(&mut self) -> Vec<String> {
         if self.daemon.is_none() {
@@ -320,6 +330,7 @@ impl Drop for Engine {
         let left = if is_failing { Vec::new() } else { self.leftovers() };
         if is_failing && self.daemon.is_some() {
             self.remove_containers();
+            self.remove_machines();
         }
         if let Some(mut daemon) = self.daemon.take() {
             signal(daemon.id(), "TERM");

@@ -59,6 +59,129 @@ pub fn obtain_kernel() -> Result<(PathBuf, PathBuf), String> {
     Ok((image, place.join("lib/modules")))
 }
 
+/// What a guest loads at its start, in this order with what they need.
+const LOADED: &[&str] = &["virtio_pci", "virtio_blk", "button", "evdev"];
+/// What is there for a test to load.
+const MORE: &[&str] = &["virtio_balloon", "failover", "net_failover", "virtio_net"];
+/// A shell on the serial port, which the power button ends.
+const INIT: &str = r#"#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+for module in /modules/*.ko; do insmod $module; done
+(for event in /dev/input/event*; do dd if=$event of=/dev/null bs=24 count=1 2>/dev/null && poweroff -f & done; wait) &
+stty -F /dev/ttyS0 -echo 2>/dev/null
+echo SHELL READY
+while true; do sh </dev/ttyS0 >/dev/ttyS0 2>&1; done
+"#;
+
+/// Writes an initramfs of BusyBox, a few modules and a shell on the serial port; says why it cannot be made.
+pub fn initramfs(path: &Path, modules: &Path) -> Result<(), String> {
+    let busybox = ["/usr/bin/busybox", "/bin/busybox"].iter().find_map(|path| std::fs::read(path).ok());
+    let busybox = busybox.ok_or("busybox-static is not installed")?;
+    let mut archive = Cpio::default();
+    for name in ["bin", "modules", "more", "dev", "proc", "sys"] {
+        archive.entry(name, 0o040_755, b"");
+    }
+    archive.entry("bin/busybox", 0o100_755, &busybox);
+    archive.entry("init", 0o100_755, INIT.as_bytes());
+    let mut known = Vec::new();
+    collect(modules, &mut known);
+    let mut loaded = Vec::new();
+    for name in LOADED {
+        load(name, &known, &mut loaded);
+    }
+    for (index, path) in loaded.iter().enumerate() {
+        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+        archive.entry(&format!("modules/{index:02}.ko"), 0o100_644, &bytes);
+    }
+    for name in MORE {
+        let found = known.iter().find(|path| path.file_stem().is_some_and(|stem| stem == *name));
+        let bytes =
+            std::fs::read(found.ok_or(format!("the kernel has no {name}.ko"))?).map_err(|error| error.to_string())?;
+        archive.entry(&format!("more/{name}.ko"), 0o100_644, &bytes);
+    }
+    archive.entry("TRAILER!!!", 0, b"");
+    std::fs::write(path, archive.0).map_err(|error| error.to_string())
+}
+
+/// All modules below a directory.
+fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "ko") {
+            found.push(path);
+        }
+    }
+}
+
+/// A module behind those that it needs (`depends=` in its `.modinfo`); built-in ones have no file.
+fn load(name: &str, known: &[PathBuf], loaded: &mut Vec<PathBuf>) {
+    let is_named =
+        |path: &&PathBuf| path.file_stem().is_some_and(|stem| stem.to_string_lossy().replace('-', "_") == name);
+    let Some(path) = known.iter().find(is_named).filter(|path| !loaded.contains(path)) else { return };
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let key = b"\0depends=";
+    if let Some(at) = bytes.windows(key.len()).position(|window| window == key) {
+        let rest = &bytes[at + key.len()..];
+        let end = rest.iter().position(|byte| *byte == 0).unwrap_or(0);
+        for needed in String::from_utf8_lossy(&rest[..end]).split(',').filter(|needed| !needed.is_empty()) {
+            load(&needed.replace('-', "_"), known, loaded);
+        }
+    }
+    loaded.push(path.clone());
+}
+
+/// An archive in the form that the kernel unpacks (Documentation/driver-api/early-userspace/buffer-format.rst).
+#[derive(Default)]
+struct Cpio(Vec<u8>);
+
+impl Cpio {
+    fn entry(&mut self, name: &str, mode: u32, bytes: &[u8]) {
+        let inode = self.0.len() / 4 + 1;
+        let fields = [inode, mode as usize, 0, 0, 1, 0, bytes.len(), 0, 0, 0, 0, name.len() + 1, 0];
+        let header: String = fields.iter().map(|field| format!("{field:08X}")).collect();
+        self.0.extend(format!("070701{header}{name}\0").bytes());
+        self.pad();
+        self.0.extend(bytes);
+        self.pad();
+    }
+
+    fn pad(&mut self) {
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+    }
+}
+
+/// A disk of 1 MiB whose first sector says `word` on the first serial port, and stops the processor.
+pub fn boot_sector(word: &str) -> Vec<u8> {
+    // Far jump aside, the firmware gives no promise about segments: data by the code segment's own, which is 0.
+    let mut code = vec![
+        0x31, 0xc0, // xor ax, ax
+        0x8e, 0xd8, // mov ds, ax
+        0xbe, 0x00, 0x00, // mov si, text
+        0xba, 0xf8, 0x03, // mov dx, 0x3f8
+        0xac, // next: lodsb
+        0x08, 0xc0, // or al, al
+        0x74, 0x03, // jz end
+        0xee, // out dx, al
+        0xeb, 0xf8, // jmp next
+        0xfa, // end: cli
+        0xf4, // hlt
+        0xeb, 0xfd, // jmp hlt
+    ];
+    let text = 0x7c00 + code.len() as u16;
+    code[5..7].copy_from_slice(&text.to_le_bytes());
+    code.extend(format!("\r\n{word}\r\n\0").bytes());
+    let mut disk = vec![0; 1 << 20];
+    disk[..code.len()].copy_from_slice(&code);
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    disk
+}
+
 fn fetch(place: &Path) -> Result<(), String> {
     let draft = tempfile::tempdir_in(place.parent().unwrap_or(Path::new("/tmp"))).map_err(|error| error.to_string())?;
     let said = run(Command::new("apt-cache").args(["depends", PACKAGE]))?;

@@ -43,6 +43,12 @@ impl Request {
         Self::new(Method::PUT, path)
     }
 
+    /// A PATCH of `path`.
+    #[must_use]
+    pub fn patch(path: impl Into<String>) -> Self {
+        Self::new(Method::PATCH, path)
+    }
+
     /// A DELETE of `path`.
     #[must_use]
     pub fn delete(path: impl Into<String>) -> Self {

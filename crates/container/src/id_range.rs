@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 const FIRST: u32 = 0x7000_0000;
 /// Ids in a range.
 pub const LEN: u32 = 65_536;
-/// Number of ranges: up to the largest id that every file system stores.
-const COUNT: u32 = (0x7fff_ffff - FIRST) / LEN;
+/// Number of ranges: up to the largest id that every file system stores, the last 256 ranges left to machines of their
+/// own (`berth_machine`).
+const COUNT: u32 = (0x7eff_ffff - FIRST) / LEN;
 
 /// Host ids of one container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -22,11 +22,12 @@ use crate::{
 };
 
 impl Containers {
-    /// Reads all records, follows what lives, books what ended, removes what belongs to nobody.
+    /// Reads all records, follows what lives, books what ended, removes what belongs to nobody. The networks are told
+    /// of the `others` too, which live on them and are no containers.
     ///
     /// # Errors
     /// [`Error::Record`] when the records cannot be read at all; a single spoiled one is logged and left.
-    pub async fn recover(&self) -> Result<()> {
+    pub async fn recover(&self, others: &[String]) -> Result<()> {
         let (records, spoiled) = self.shared.store.summaries::<Record>(TABLE)?;
         for error in spoiled {
             tracing::error!(
@@ -54,7 +55,8 @@ impl Containers {
         }
         self.follow_names();
         self.recover_names().await;
-        let ids: Vec<String> = live.iter().filter(|c| c.status().is_alive()).map(|c| c.id.clone()).collect();
+        let mut ids: Vec<String> = live.iter().filter(|c| c.status().is_alive()).map(|c| c.id.clone()).collect();
+        ids.extend_from_slice(others);
         if let Err(error) = self.shared.networks.recover(&ids).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot bring the networks back in order");
         }

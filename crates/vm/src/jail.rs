@@ -18,7 +18,7 @@ use std::{
 
 use berth_runtime::{Bundle, Extension, IdRange};
 use berth_snapshot::Rootfs;
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{LinuxResources, Process, Spec};
 use serde_json::{Value, json};
 
 use crate::{Error, Result, plan::Plan, qemu::Machine};
@@ -107,12 +107,71 @@ pub fn bundle(dir: &Path, plan: &Plan, machine: Machine, shares: &[Share], tsc_k
     }
     // The filter is one for the jail; what it lets through, a monitor without capabilities is refused by the kernel.
     let filter: &[&str] = if shares.is_empty() { &[] } else { SHARE_CAPABILITIES };
-    let spec = specification(plan, &root, process(&arguments, &[]), &mounts, filter)?;
+    let place = Place { ids: plan.ids, cgroup: &plan.cgroup, resources: &plan.resources, host_network: false };
+    let spec = specification(&place, &root, process(&arguments, &[]), &mounts, filter, &[])?;
     let id_range = Some(IdRange { host_base: plan.ids.0, len: plan.ids.1 });
     // Given as layers, so that the runtime shows root and binds through the jail's id map.
     let rootfs = Some(Rootfs { lower: Vec::new(), upper: root.clone(), work: root, read_only: false, volatile: false });
     let extension = Extension { rootfs, id_range, ..Extension::default() };
     Ok(Bundle { dir: dir.to_owned(), spec, extension })
+}
+
+/// A monitor whose command line is somebody else's: a machine of its own.
+#[derive(Debug)]
+pub struct Confined<'a> {
+    /// Program and arguments, whose paths are those of the jail.
+    pub arguments: &'a [String],
+    /// What it sees of the host's files: where, what, and whether it may write there.
+    pub files: &'a [(String, PathBuf, bool)],
+    /// Character devices beside the usual: path, major, minor.
+    pub devices: &'a [(String, u32, u32)],
+    /// Its user ids on the host: the first, and how many.
+    pub ids: (u32, u32),
+    /// Its control group.
+    pub cgroup: &'a str,
+    /// It stays in the network namespace of its maker.
+    pub host_network: bool,
+    /// How much memory it may lock, in bytes, beyond what everybody may.
+    pub locked_bytes: Option<u64>,
+}
+
+/// The bundle of a monitor whose command line is somebody else's; its sockets are in [`run_dir`].
+///
+/// # Errors
+/// [`Error::File`]; [`Error::Malformed`] when the parts make no specification.
+pub fn confined(dir: &Path, wanted: &Confined<'_>) -> Result<Bundle> {
+    let root = dir.join("jail");
+    let run = run_dir(dir);
+    for (directory, mode) in [(&root, 0o755), (&run, 0o700)] {
+        fs::DirBuilder::new().recursive(true).mode(mode).create(directory).map_err(Error::file("make", directory))?;
+    }
+    let mut mounts = system(&root)?;
+    mounts.push(bind("/vm/run", &run, "rw"));
+    mounts.extend(
+        wanted.files.iter().map(|(place, path, writable)| bind(place, path, if *writable { "rw" } else { "ro" })),
+    );
+    for mount in &mounts {
+        make_point(&root, mount)?;
+    }
+    let mut process = process(wanted.arguments, &[]);
+    if let Some(bytes) = wanted.locked_bytes {
+        process["rlimits"] = json!([{"type": "RLIMIT_MEMLOCK", "soft": bytes, "hard": bytes}]);
+    }
+    let resources = LinuxResources::default();
+    let place =
+        Place { ids: wanted.ids, cgroup: wanted.cgroup, resources: &resources, host_network: wanted.host_network };
+    let spec = specification(&place, &root, process, &mounts, &[], wanted.devices)?;
+    let id_range = Some(IdRange { host_base: wanted.ids.0, len: wanted.ids.1 });
+    let rootfs = Some(Rootfs { lower: Vec::new(), upper: root.clone(), work: root, read_only: false, volatile: false });
+    Ok(Bundle { dir: dir.to_owned(), spec, extension: Extension { rootfs, id_range, ..Extension::default() } })
+}
+
+/// What differs between jails beside their contents.
+struct Place<'a> {
+    ids: (u32, u32),
+    cgroup: &'a str,
+    resources: &'a LinuxResources,
+    host_network: bool,
 }
 
 /// Makes the place of a mount, of the kind that is mounted: the jail's own root makes nothing in it.
@@ -146,12 +205,23 @@ pub fn share_process(virtiofsd: &Path) -> Result<Process> {
         .map_err(|error| Error::malformed("the process that shares directories", error.to_string()))
 }
 
-fn specification(plan: &Plan, root: &Path, process: Value, mounts: &[Value], filter: &[&str]) -> Result<Spec> {
-    let (base, len) = plan.ids;
+fn specification(
+    place: &Place<'_>,
+    root: &Path,
+    process: Value,
+    mounts: &[Value],
+    filter: &[&str],
+    more: &[(String, u32, u32)],
+) -> Result<Spec> {
+    let (base, len) = place.ids;
     let mapping = json!([{"containerID": 0, "hostID": base, "size": len}]);
-    let namespaces = ["mount", "user", "network", "pid", "ipc", "uts", "cgroup"].map(|kind| json!({"type": kind}));
-    let mut resources = serde_json::to_value(&plan.resources).unwrap_or_default();
-    resources["devices"] = device_rules();
+    let namespaces: Vec<Value> = ["mount", "user", "network", "pid", "ipc", "uts", "cgroup"]
+        .into_iter()
+        .filter(|kind| *kind != "network" || !place.host_network)
+        .map(|kind| json!({"type": kind}))
+        .collect();
+    let mut resources = serde_json::to_value(place.resources).unwrap_or_default();
+    resources["devices"] = device_rules(more);
     let spec = json!({
         "ociVersion": "1.2.0",
         "hostname": "berth-vm",
@@ -162,9 +232,9 @@ fn specification(plan: &Plan, root: &Path, process: Value, mounts: &[Value], fil
             "namespaces": namespaces,
             "uidMappings": mapping,
             "gidMappings": mapping,
-            "cgroupsPath": plan.cgroup,
+            "cgroupsPath": place.cgroup,
             "resources": resources,
-            "devices": devices(),
+            "devices": devices(more),
             "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sysrq-trigger"],
             "readonlyPaths": ["/proc/sys"],
         },
@@ -234,19 +304,21 @@ fn bind(destination: &str, source: &Path, access: &str) -> Value {
 /// Beside those that every container has.
 const DEVICES: &[(&str, u32, u32)] = &[("/dev/kvm", 10, 232), ("/dev/net/tun", 10, 200), ("/dev/vhost-net", 10, 238)];
 
-fn devices() -> Value {
-    let present = DEVICES.iter().filter(|(path, _, _)| Path::new(path).exists());
-    present
+fn devices(more: &[(String, u32, u32)]) -> Value {
+    let usual = DEVICES.iter().copied().filter(|(path, _, _)| Path::new(path).exists());
+    usual
+        .chain(more.iter().map(|(path, major, minor)| (path.as_str(), *major, *minor)))
         .map(|(path, major, minor)| {
             json!({"path": path, "type": "c", "major": major, "minor": minor, "fileMode": 0o666, "uid": 0, "gid": 0})
         })
         .collect()
 }
 
-fn device_rules() -> Value {
+fn device_rules(more: &[(String, u32, u32)]) -> Value {
     let mut rules = vec![json!({"allow": false, "access": "rwm"})];
     let standard = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2)];
     let own = DEVICES.iter().map(|(_, major, minor)| (*major, *minor));
+    let own = own.chain(more.iter().map(|(_, major, minor)| (*major, *minor)));
     for (major, minor) in standard.into_iter().chain(own) {
         rules.push(json!({"allow": true, "type": "c", "major": major, "minor": minor, "access": "rwm"}));
     }

@@ -1,7 +1,8 @@
-//! What virtual machines need of the host: berth's own operations, beside Docker's.
+//! Virtual machines, and what they need of the host: berth's own operations, beside Docker's.
 
 mod doctor;
 mod kernel;
+mod machine;
 
 use std::sync::Arc;
 
@@ -17,4 +18,5 @@ pub fn routes() -> Router<Arc<Engine>> {
     Router::new()
         .route("/vm/doctor", get(doctor::doctor))
         .route("/vm/kernel", post(kernel::install).get(kernel::current))
+        .merge(machine::routes())
 }

@@ -12,6 +12,7 @@ use berth_api::{Engine, Settings};
 use berth_container::Containers;
 use berth_event::Bus;
 use berth_image::{Images, InUse};
+use berth_machine::Machines;
 use berth_network::Networks;
 use berth_snapshot::{Snapshotter, copy::Copy, erofs::Erofs, overlay::Overlay};
 use berth_volume::Volumes;
@@ -56,12 +57,13 @@ pub async fn engine(configuration: &Arc<Configuration>, listeners: &Listeners) -
     };
     let volumes = Volumes::open(&volume_config, store.clone(), events.clone())?;
     let images = Images::open(store.clone(), snapshots.clone(), content, events.clone())?;
-    let relay = berth_network::relay::RelayProcess { exe: program(), dir: configuration.exec_root.join("relay") };
+    let exe = program();
+    let relay = berth_network::relay::RelayProcess { exe: exe.clone(), dir: configuration.exec_root.join("relay") };
     let network_config = berth_network::NetworkConfig { relay: Some(relay), ..configuration.network.clone() };
     let networks =
         Networks::open(network_config, store.clone(), events.clone()).await.context("cannot open the networks")?;
     let containers = Containers::new(
-        container_config(configuration),
+        container_config(configuration, exe.clone()),
         store.clone(),
         snapshots.clone(),
         images.clone(),
@@ -76,11 +78,19 @@ pub async fn engine(configuration: &Arc<Configuration>, listeners: &Listeners) -
         let (images, containers) = (images.clone(), containers.clone());
         berth_build::Builder::open(&root.join("build"), store, images, containers, snapshots, None)?
     };
-    containers.recover().await.context("cannot recover the containers")?;
+    let machines = {
+        let (config, networks, events) = (machine_config(configuration, exe), networks.clone(), events.clone());
+        tokio::task::spawn_blocking(move || Machines::open(config, networks, events)).await?
+    };
+    let machines = machines.context("cannot open the machines")?;
+    let living = machines.recover().await;
+    containers.recover(&living).await.context("cannot recover the containers")?;
+    let starting = machines.clone();
+    tokio::spawn(async move { starting.autostart().await });
     let facts = facts::gather(configuration, listeners);
     tidy_later(&images, &volumes, root.clone());
     let settings = RwLock::new(Arc::new(settings(configuration)));
-    Ok(Arc::new(Engine { containers, images, networks, volumes, builder, events, facts, settings }))
+    Ok(Arc::new(Engine { containers, images, machines, networks, volumes, builder, events, facts, settings }))
 }
 
 /// Removes what an earlier daemon left half done, after the first requests had their turn.
@@ -107,12 +117,22 @@ impl InUse for Users {
     }
 }
 
-fn container_config(configuration: &Configuration) -> berth_container::Config {
+fn machine_config(configuration: &Configuration, exe: PathBuf) -> berth_machine::Config {
+    berth_machine::Config {
+        data_root: configuration.data_root.clone(),
+        runtime_root: configuration.exec_root.clone(),
+        exe,
+        cgroup_parent: configuration.cgroup_parent.clone(),
+        dns: configuration.values.list("dns").iter().filter_map(|server| server.parse().ok()).collect(),
+    }
+}
+
+fn container_config(configuration: &Configuration, exe: PathBuf) -> berth_container::Config {
     let values = &configuration.values;
     berth_container::Config {
         data_root: configuration.data_root.clone(),
         runtime_root: configuration.exec_root.clone(),
-        exe: program(),
+        exe,
         log: berth_container::LogDefault {
             driver: configuration.log_driver.clone(),
             options: configuration.log_options(),

@@ -35,5 +35,16 @@ fn at(level: &str) -> EnvFilter {
     EnvFilter::new(format!("warn,berth={level},{}", BERTH.map(|name| format!("berth_{name}={level}")).join(",")))
 }
 
-const BERTH: [&str; 10] =
-    ["api", "archive", "container", "content", "image", "network", "record", "snapshot", "supervisor", "volume"];
+const BERTH: [&str; 11] = [
+    "api",
+    "archive",
+    "container",
+    "content",
+    "image",
+    "machine",
+    "network",
+    "record",
+    "snapshot",
+    "supervisor",
+    "volume",
+];

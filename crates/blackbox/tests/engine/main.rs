@@ -17,6 +17,7 @@ mod isolation;
 mod lifecycle;
 mod limits;
 mod logs;
+mod machine;
 mod network;
 mod network_connect;
 mod network_more;

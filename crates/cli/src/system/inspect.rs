@@ -31,6 +31,8 @@ pub enum Kind {
     Container,
     /// An image.
     Image,
+    /// A virtual machine of its own.
+    Machine,
     /// A network.
     Network,
     /// A volume.
@@ -138,6 +140,7 @@ fn request(call: &Call, kind: Kind, name: &str) -> Request {
     match kind {
         Kind::Container => Request::get(format!("/containers/{name}/json")).on("size", call.flags.on("size")),
         Kind::Image => Request::get(format!("/images/{name}/json")).text("platform", call.flags.text("platform")),
+        Kind::Machine => Request::get(format!("/vm/machines/{name}")),
         Kind::Network => Request::get(format!("/networks/{name}")),
         Kind::Volume => Request::get(format!("/volumes/{name}")),
     }

@@ -13,7 +13,7 @@
 
 mod channel;
 mod console;
-mod network;
+pub mod network;
 mod start;
 pub mod template;
 

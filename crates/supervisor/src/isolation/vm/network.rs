@@ -24,8 +24,11 @@ use rustix::io::Errno;
 use crate::protocol::Failure;
 
 /// Makes `count` taps that processes of the user `owner` may open, the first of them joined to the devices that the
-/// namespace of `pid` has; tells what the guest is to take over.
-pub(super) fn pass_on(pid: i32, owner: u32, count: u32) -> Result<Vec<Interface>, Failure> {
+/// namespace of `pid` has; tells what the guest is to take over. The caller must have a single thread.
+///
+/// # Errors
+/// What the kernel refuses.
+pub fn pass_on(pid: i32, owner: u32, count: u32) -> Result<Vec<Interface>, Failure> {
     let refuse = |errno| Failure::errno("join the guest to the container's network", errno);
     let open = |of: &str| {
         File::open(format!("/proc/{of}/ns/net")).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))

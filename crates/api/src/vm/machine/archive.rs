@@ -1,0 +1,20 @@
+//! `GET /vm/machines/{name}/export` and `POST /vm/import`
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::StatusCode,
+};
+use serde_json::json;
+
+use crate::{Engine, body, failure::Answer, name::Name, query::Query, stream};
+
+pub async fn export(State(engine): State<Arc<Engine>>, Name(name): Name) -> Answer {
+    Ok(stream::bytes(stream::TAR, engine.machines.export(&name).await?))
+}
+
+pub async fn import(State(engine): State<Arc<Engine>>, query: Query, request: Request) -> Answer {
+    let made = engine.machines.import(body::stream(request.into_body()), query.get("name")).await?;
+    stream::json_with(StatusCode::CREATED, &json!({"Name": made.name, "Uuid": made.uuid}))
+}

@@ -1,0 +1,14 @@
+//! `PATCH /vm/machines/{name}`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use berth_machine::Set;
+use serde_json::json;
+
+use crate::{Engine, body::Json, failure::Answer, name::Name, stream};
+
+pub async fn set(State(engine): State<Arc<Engine>>, Name(name): Name, Json(wanted): Json<Set>) -> Answer {
+    let later = engine.machines.set(&name, wanted).await?;
+    stream::json(&json!({"NextStart": later}))
+}
