@@ -25,6 +25,7 @@ for set in "$@"; do
         want nsenter util-linux
         want ip iproute2
         want docker docker.io
+        want qemu-img qemu-utils
         want git git
         ;;
     demo)

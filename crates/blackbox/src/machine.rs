@@ -182,6 +182,26 @@ pub fn boot_sector(word: &str) -> Vec<u8> {
     disk
 }
 
+/// A CD-ROM image that boots into the sector of [`boot_sector`] (El Torito, without emulation).
+pub fn boot_cdrom(word: &str) -> Vec<u8> {
+    const SECTOR: usize = 2048;
+    let mut image = vec![0; 64 * SECTOR];
+    let mut put = |sector: usize, at: usize, bytes: &[u8]| {
+        image[sector * SECTOR + at..][..bytes.len()].copy_from_slice(bytes);
+    };
+    put(16, 0, b"\x01CD001\x01");
+    put(17, 0, b"\x00CD001\x01EL TORITO SPECIFICATION");
+    put(17, 0x47, &19u32.to_le_bytes());
+    put(18, 0, b"\xffCD001\x01");
+    // The catalog: a validation entry whose words add up to nothing, and the boot entry: four sectors of 512 bytes.
+    put(19, 0, &[1]);
+    put(19, 28, &[0xaa, 0x55, 0x55, 0xaa]);
+    put(19, 32, &[0x88, 0, 0, 0, 0, 0, 4, 0]);
+    put(19, 40, &20u32.to_le_bytes());
+    put(20, 0, &boot_sector(word)[..512]);
+    image
+}
+
 fn fetch(place: &Path) -> Result<(), String> {
     let draft = tempfile::tempdir_in(place.parent().unwrap_or(Path::new("/tmp"))).map_err(|error| error.to_string())?;
     let said = run(Command::new("apt-cache").args(["depends", PACKAGE]))?;

@@ -11,7 +11,7 @@ impl Machines {
     /// [`crate::Error::State`] for one that runs or is suspended, without `force`.
     pub async fn remove(&self, name: &str, force: bool) -> Result<()> {
         let machine = self.find(name)?;
-        let _turn = machine.turn.lock().await;
+        let (_turn, _) = self.turn_by_force(&machine, force).await;
         if machine.status().is_alive() && force {
             self.stop_in_turn(&machine, Stop { timeout: Duration::ZERO, force: true }).await?;
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::MutexGuard;
 
 use crate::{
     Error, Machines, Result, Status, files,
@@ -38,8 +39,9 @@ impl Machines {
     /// [`Error::Already`] for one that is off; [`Error::State`] for a suspended one without `force`.
     pub async fn stop(&self, name: &str, how: Stop) -> Result<()> {
         let machine = self.find(name)?;
-        let _turn = machine.turn.lock().await;
+        let (_turn, killed) = self.turn_by_force(&machine, how.force).await;
         match machine.status() {
+            Status::Off if killed => Ok(()),
             Status::Off => Err(Error::Already(machine.name.clone(), "off")),
             Status::Suspended if how.force => self.discard(&machine).await,
             Status::Suspended => Err(Error::State {
@@ -49,6 +51,16 @@ impl Machines {
             }),
             Status::Running | Status::Paused => self.stop_in_turn(&machine, how).await,
         }
+    }
+
+    /// A machine's turn; with force, whoever waits for its guest does not hold it up: its monitor is killed, which is told.
+    pub(crate) async fn turn_by_force<'a>(&self, machine: &'a Machine, force: bool) -> (MutexGuard<'a, ()>, bool) {
+        if let Ok(turn) = machine.turn.try_lock() {
+            return (turn, false);
+        }
+        let kills = force && machine.status().is_alive();
+        let killed = kills && self.shared.keeper(&machine.name).kill().await.is_ok();
+        (machine.turn.lock().await, killed)
     }
 
     /// Stops a machine that is alive. The caller has its turn.

@@ -101,6 +101,16 @@ impl Port {
     }
 }
 
+/// The process that has a path as an argument of its own.
+fn process_with(path: &Path) -> Option<u32> {
+    let pids = listed("/proc".into()).into_iter().filter_map(|name| name.parse::<u32>().ok());
+    let has = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|part| part == path.as_os_str().as_encoded_bytes())
+    };
+    pids.into_iter().find(has)
+}
+
 /// The names of everything in a directory; none without one.
 fn listed(directory: PathBuf) -> Vec<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
@@ -182,12 +192,17 @@ fn change_and_reboot(engine: &Engine, mut port: Port) {
 #[test]
 fn a_machine_outlives_the_daemon_and_is_found_again() {
     let (mut engine, kernel, initramfs) = engine!();
-    let network = ["--network", "bridge,port=127.0.0.1:18490:80"];
-    create(&engine, "kept", &kernel, &initramfs, &network);
+    let user_data = engine.place().join("user-data");
+    std::fs::write(&user_data, "#cloud-config\n").expect("write");
+    let seed = user_data.to_str().expect("text");
+    let more = ["--network", "bridge,port=127.0.0.1:18490:80", "--user-data", seed];
+    create(&engine, "kept", &kernel, &initramfs, &more);
     engine.berth(&["vm", "start", "kept"]).ok();
     let address = inspect(&engine, "kept")["Addresses"][0]["Ipv4"].as_str().expect("an address").to_owned();
     let mut port = Port::open(&engine, "kept");
     port.expect("SHELL READY", BOOT_S);
+    // What cloud-init would do with the seed's network configuration.
+    port.ask("echo seed-$(grep -a -o '172[0-9.]*/16' /dev/vda)", &format!("seed-{address}/16"));
     let device = format!(
         "for m in failover net_failover virtio_net; do insmod /more/$m.ko; done; ip addr add {address}/16 dev eth0"
     );
@@ -209,7 +224,12 @@ fn a_machine_outlives_the_daemon_and_is_found_again() {
     // The guest's own end is seen by the daemon that found it.
     port.stream.write_all(b"poweroff -f\n").expect("typing");
     eventually("its end is booked", 30, || (status(&engine, "kept") == "off").then_some(()));
-    // A monitor that is killed, and a keeper that is killed: nothing is left, and both are told.
+    // A keeper that is killed takes its monitor along, and the next start finds the place clean.
+    engine.berth(&["vm", "start", "kept"]).ok();
+    let run = engine.place().join("run/machines/kept");
+    berth_blackbox::engine::signal(process_with(&run).expect("a keeper"), "KILL");
+    eventually("its loss is booked", 30, || (status(&engine, "kept") == "off").then_some(()));
+    assert_eq!(inspect(&engine, "kept")["LastExit"]["reason"], "lost");
     engine.berth(&["vm", "start", "kept"]).ok();
     engine.berth(&["vm", "stop", "--force", "kept"]).ok();
     engine.berth(&["vm", "rm", "kept"]).ok();
@@ -233,9 +253,13 @@ fn firmware_boots_a_disk_and_a_machine_travels() {
     engine.berth(&["vm", "clone", "disk", "twin"]).ok();
     engine.berth(&["vm", "rm", "disk"]).ok();
     assert_eq!(engine.berth(&["vm", "import", "-i", archive, "--name", "back"]).ok(), "back");
-    for name in ["back", "twin"] {
+    let cdrom = engine.place().join("boot.iso");
+    std::fs::write(&cdrom, machine::boot_cdrom("CDROM RUNS")).expect("write");
+    let cdrom = cdrom.to_str().expect("text");
+    engine.berth(&["vm", "create", "-m", "32m", "--disk", "size=1m", "--cdrom", cdrom, "--boot", "cdrom", "cd"]).ok();
+    for (name, word) in [("back", "SECTOR RUNS"), ("twin", "SECTOR RUNS"), ("cd", "CDROM RUNS")] {
         engine.berth(&["vm", "start", name]).ok();
-        Port::open(&engine, name).expect("SECTOR RUNS", BOOT_S);
+        Port::open(&engine, name).expect(word, BOOT_S);
         engine.berth(&["vm", "rm", "-f", name]).ok();
     }
 }

@@ -8,6 +8,7 @@ use axum::{
 };
 use serde_json::json;
 
+use super::whole;
 use crate::{Engine, body, failure::Answer, name::Name, query::Query, stream};
 
 pub async fn export(State(engine): State<Arc<Engine>>, Name(name): Name) -> Answer {
@@ -15,6 +16,7 @@ pub async fn export(State(engine): State<Arc<Engine>>, Name(name): Name) -> Answ
 }
 
 pub async fn import(State(engine): State<Arc<Engine>>, query: Query, request: Request) -> Answer {
-    let made = engine.machines.import(body::stream(request.into_body()), query.get("name")).await?;
+    let (archive, name) = (body::stream(request.into_body()), query.text("name"));
+    let made = whole(async move { engine.machines.import(archive, name.as_deref()).await }).await?;
     stream::json_with(StatusCode::CREATED, &json!({"Name": made.name, "Uuid": made.uuid}))
 }

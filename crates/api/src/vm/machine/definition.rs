@@ -10,6 +10,7 @@ use axum::{
 };
 use serde_json::json;
 
+use super::whole;
 use crate::{Engine, body, failure::Answer, name::Name, stream};
 
 pub async fn show(State(engine): State<Arc<Engine>>, Name(name): Name) -> Answer {
@@ -20,6 +21,6 @@ pub async fn show(State(engine): State<Arc<Engine>>, Name(name): Name) -> Answer
 
 pub async fn replace(State(engine): State<Arc<Engine>>, Name(name): Name, request: Request) -> Answer {
     let text = body::text(request).await?;
-    let later = engine.machines.edit(&name, &text).await?;
+    let later = whole(async move { engine.machines.edit(&name, &text).await }).await?;
     stream::json(&json!({"NextStart": later}))
 }

@@ -11,14 +11,22 @@ mod snapshot;
 mod stop;
 mod xml;
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 
 use axum::{
     Router,
     routing::{get, post, put},
 };
 
-use crate::Engine;
+use crate::{Engine, Error, failure::Failure};
+
+/// Carries an act out to its end, even when its client leaves: half a machine is none.
+async fn whole<T: Send + 'static>(
+    act: impl Future<Output = berth_machine::Result<T>> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::spawn(act).await.map_err(|error| Error::Unreachable(error.to_string()))?;
+    Ok(done?)
+}
 
 /// Paths and their handlers.
 pub fn routes() -> Router<Arc<Engine>> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 
+use super::whole;
 use crate::{Engine, failure::Answer, name::Name, query::Query, stream};
 
 /// `GET /vm/machines`
@@ -18,29 +19,26 @@ pub async fn inspect(State(engine): State<Arc<Engine>>, Name(name): Name) -> Ans
 
 /// `DELETE /vm/machines/{name}`
 pub async fn remove(State(engine): State<Arc<Engine>>, Name(name): Name, query: Query) -> Answer {
-    engine.machines.remove(&name, query.flag("force")?).await?;
+    let force = query.flag("force")?;
+    whole(async move { engine.machines.remove(&name, force).await }).await?;
     stream::done()
 }
 
 /// `POST /vm/machines/{name}/start`
 pub async fn start(State(engine): State<Arc<Engine>>, Name(name): Name) -> Answer {
-    // A client that leaves does not stop half a start.
-    let starting = tokio::spawn(async move { engine.machines.start(&name).await });
-    starting.await.map_err(|error| crate::Error::Invalid(error.to_string()))??;
+    whole(async move { engine.machines.start(&name).await }).await?;
     stream::done()
 }
 
 /// `POST /vm/machines/{name}/suspend`
 pub async fn suspend(State(engine): State<Arc<Engine>>, Name(name): Name, query: Query) -> Answer {
     let in_memory = query.flag("memory")?;
-    let suspending = tokio::spawn(async move { engine.machines.suspend(&name, in_memory).await });
-    suspending.await.map_err(|error| crate::Error::Invalid(error.to_string()))??;
+    whole(async move { engine.machines.suspend(&name, in_memory).await }).await?;
     stream::done()
 }
 
 /// `POST /vm/machines/{name}/resume`
 pub async fn resume(State(engine): State<Arc<Engine>>, Name(name): Name) -> Answer {
-    let resuming = tokio::spawn(async move { engine.machines.resume(&name).await });
-    resuming.await.map_err(|error| crate::Error::Invalid(error.to_string()))??;
+    whole(async move { engine.machines.resume(&name).await }).await?;
     stream::done()
 }

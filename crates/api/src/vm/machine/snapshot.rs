@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 
-use crate::{Engine, Error, failure::Answer, name::Name, query::Query, stream};
+use super::whole;
+use crate::{Engine, failure::Answer, name::Name, query::Query, stream};
 
 type Both = Path<(String, String)>;
 
@@ -13,19 +14,17 @@ pub async fn list(State(engine): State<Arc<Engine>>, Name(name): Name) -> Answer
 }
 
 pub async fn take(State(engine): State<Arc<Engine>>, Path((name, snapshot)): Both) -> Answer {
-    let taking = tokio::spawn(async move { engine.machines.snapshot(&name, &snapshot).await });
-    taking.await.map_err(|error| Error::Invalid(error.to_string()))??;
+    whole(async move { engine.machines.snapshot(&name, &snapshot).await }).await?;
     stream::done()
 }
 
 pub async fn restore(State(engine): State<Arc<Engine>>, Path((name, snapshot)): Both, query: Query) -> Answer {
     let force = query.flag("force")?;
-    let restoring = tokio::spawn(async move { engine.machines.restore(&name, &snapshot, force).await });
-    restoring.await.map_err(|error| Error::Invalid(error.to_string()))??;
+    whole(async move { engine.machines.restore(&name, &snapshot, force).await }).await?;
     stream::done()
 }
 
 pub async fn remove(State(engine): State<Arc<Engine>>, Path((name, snapshot)): Both) -> Answer {
-    engine.machines.remove_snapshot(&name, &snapshot).await?;
+    whole(async move { engine.machines.remove_snapshot(&name, &snapshot).await }).await?;
     stream::done()
 }

@@ -5,27 +5,27 @@ use std::{sync::Arc, time::Duration};
 use axum::extract::State;
 use berth_machine::Stop;
 
-use crate::{Engine, Error, Result, failure::Answer, name::Name, query::Query, stream};
+use super::whole;
+use crate::{Engine, Result, failure::Answer, name::Name, query::Query, stream};
 
 /// Longer than a day nobody waits for a guest.
 const TIMEOUT_S_MAX: u64 = 86_400;
 
 pub async fn stop(State(engine): State<Arc<Engine>>, Name(name): Name, query: Query) -> Answer {
     let how = wanted(&query)?;
-    let stopping = tokio::spawn(async move { engine.machines.stop(&name, how).await });
-    stopping.await.map_err(|error| Error::Invalid(error.to_string()))??;
+    whole(async move { engine.machines.stop(&name, how).await }).await?;
     stream::done()
 }
 
 pub async fn reboot(State(engine): State<Arc<Engine>>, Name(name): Name, query: Query) -> Answer {
     let (how, hard) = (wanted(&query)?, query.flag("hard")?);
-    let rebooting = tokio::spawn(async move {
+    whole(async move {
         match hard {
             true => engine.machines.reset(&name).await,
             false => engine.machines.reboot(&name, how).await,
         }
-    });
-    rebooting.await.map_err(|error| Error::Invalid(error.to_string()))??;
+    })
+    .await?;
     stream::done()
 }
 

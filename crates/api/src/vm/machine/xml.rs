@@ -9,6 +9,7 @@ use axum::{
     response::Response,
 };
 
+use super::whole;
 use crate::{Engine, body, failure::Answer, name::Name, query::Query, stream};
 
 pub async fn export(State(engine): State<Arc<Engine>>, Name(name): Name) -> Answer {
@@ -19,7 +20,7 @@ pub async fn export(State(engine): State<Arc<Engine>>, Name(name): Name) -> Answ
 
 pub async fn import(State(engine): State<Arc<Engine>>, query: Query, request: Request) -> Answer {
     let strict = query.flag("strict")?;
-    let text = body::text(request).await?;
-    let imported = engine.machines.import_xml(&text, query.get("name"), strict).await?;
+    let (text, name) = (body::text(request).await?, query.text("name"));
+    let imported = whole(async move { engine.machines.import_xml(&text, name.as_deref(), strict).await }).await?;
     stream::json_with(StatusCode::CREATED, &imported)
 }
