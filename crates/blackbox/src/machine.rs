@@ -62,7 +62,7 @@ pub fn obtain_kernel() -> Result<(PathBuf, PathBuf), String> {
 /// What a guest loads at its start, in this order with what they need.
 const LOADED: &[&str] = &["virtio_pci", "virtio_blk", "button", "evdev"];
 /// What is there for a test to load.
-const MORE: &[&str] = &["virtio_balloon", "failover", "net_failover", "virtio_net"];
+const MORE: &[&str] = &["virtio_balloon", "failover", "net_failover", "virtio_net", "cdrom", "isofs"];
 /// A shell on the serial port, which the power button ends.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev

@@ -453,4 +453,16 @@ mod tests {
             assert!(!is_name(name), "{name:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_taken_of_any_text_comes_back(
+            line in "(vcpus|cpu|uuid|balloon_bytes|pci|video) = [\\[\"0-9a-z,+.:-]{0,24}[\"\\]]?",
+        ) {
+            if let Ok(definition) = parse(&line) {
+                let written = definition.text().expect("text");
+                assert_eq!(Definition::parse(&written).expect("own text"), definition);
+            }
+        }
+    }
 }

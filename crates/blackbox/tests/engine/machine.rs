@@ -202,7 +202,8 @@ fn a_machine_outlives_the_daemon_and_is_found_again() {
     let mut port = Port::open(&engine, "kept");
     port.expect("SHELL READY", BOOT_S);
     // What cloud-init would do with the seed's network configuration.
-    port.ask("echo seed-$(grep -a -o '172[0-9.]*/16' /dev/vda)", &format!("seed-{address}/16"));
+    port.ask("insmod /more/cdrom.ko; insmod /more/isofs.ko; mkdir -p /seed; mount -t iso9660 /dev/vda /seed; ls /seed | tr '\\n' ,", "meta-data,network-config,user-data,");
+    port.ask("echo seed-$(grep -o '172[0-9.]*/16' /seed/network-config)", &format!("seed-{address}/16"));
     let device = format!(
         "for m in failover net_failover virtio_net; do insmod /more/$m.ko; done; ip addr add {address}/16 dev eth0"
     );
@@ -237,7 +238,7 @@ fn a_machine_outlives_the_daemon_and_is_found_again() {
 
 #[test]
 fn firmware_boots_a_disk_and_a_machine_travels() {
-    let (engine, _, _) = engine!();
+    let (mut engine, _, _) = engine!();
     // A boot sector that says a word on the serial port, and stops: real mode, no operating system.
     let disk = engine.place().join("boot.img");
     std::fs::write(&disk, machine::boot_sector("SECTOR RUNS")).expect("write");
@@ -251,6 +252,13 @@ fn firmware_boots_a_disk_and_a_machine_travels() {
     let archive = archive.to_str().expect("text");
     engine.berth(&["vm", "export", "-o", archive, "disk"]).ok();
     engine.berth(&["vm", "clone", "disk", "twin"]).ok();
+    // What is to start with the daemon does, and only that.
+    engine.berth(&["vm", "autostart", "twin"]).ok();
+    engine.stop_daemon();
+    engine.start_daemon();
+    eventually("it started with the daemon", 30, || (status(&engine, "twin") == "running").then_some(()));
+    assert_eq!(status(&engine, "disk"), "off");
+    engine.berth(&["vm", "stop", "--force", "twin"]).ok();
     engine.berth(&["vm", "rm", "disk"]).ok();
     assert_eq!(engine.berth(&["vm", "import", "-i", archive, "--name", "back"]).ok(), "back");
     let cdrom = engine.place().join("boot.iso");

@@ -185,4 +185,25 @@ mod tests {
             assert!(convert(&image).expect("convert") == bytes, "{options:?}");
         }
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(2000))]
+
+        #[test]
+        fn a_spoiled_image_is_refused_or_read(
+            changes in proptest::collection::vec((0usize..5 * CLUSTER + 100, proptest::num::u8::ANY), 1..8),
+            head in proptest::collection::vec((0usize..112, proptest::num::u8::ANY), 0..4),
+        ) {
+            let mut bytes = sample();
+            for (at, byte) in changes.into_iter().chain(head) {
+                bytes[at] = byte;
+            }
+            if let Ok(mut image) = Image::open(file(&bytes)) {
+                let mut buffer = vec![0; image.cluster_bytes() as usize];
+                for index in 0..image.clusters().min(32) {
+                    let _ = image.read(index, &mut buffer);
+                }
+            }
+        }
+    }
 }

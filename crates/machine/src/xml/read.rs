@@ -434,4 +434,22 @@ mod tests {
             let _ = read(&DOMAIN[..length]);
         }
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(500))]
+
+        #[test]
+        fn what_is_taken_of_a_spoiled_domain_is_valid(
+            changes in proptest::collection::vec((0usize..DOMAIN.len(), 0u8..128), 1..6),
+        ) {
+            let mut bytes = DOMAIN.as_bytes().to_vec();
+            for (at, byte) in changes {
+                bytes[at] = byte;
+            }
+            if let Ok(found) = read(std::str::from_utf8(&bytes).expect("ASCII")) {
+                found.definition.check().expect("valid");
+                read(&super::super::write(&found.definition, std::path::Path::new("/own"))).expect("own XML");
+            }
+        }
+    }
 }
