@@ -54,12 +54,12 @@ mod tests {
         put(36, &1u32.to_be_bytes());
         put(40, &(CLUSTER as u64).to_be_bytes());
         put(100, &104u32.to_be_bytes());
-        put(CLUSTER, &(2 * CLUSTER as u64 | 1 << 63).to_be_bytes());
+        put(CLUSTER, &((2 * CLUSTER as u64) | (1 << 63)).to_be_bytes());
         let table = 2 * CLUSTER;
-        put(table, &(3 * CLUSTER as u64 | 1 << 63).to_be_bytes());
-        put(table + 16, &(3 * CLUSTER as u64 | 1).to_be_bytes());
+        put(table, &((3 * CLUSTER as u64) | (1 << 63)).to_be_bytes());
+        put(table + 16, &((3 * CLUSTER as u64) | 1).to_be_bytes());
         // One sector: no further ones.
-        put(table + 24, &(4 * CLUSTER as u64 | 1 << 62).to_be_bytes());
+        put(table + 24, &((4 * CLUSTER as u64) | (1 << 62)).to_be_bytes());
         put(table + 32, &(5 * CLUSTER as u64).to_be_bytes());
         put(3 * CLUSTER, &[7; CLUSTER]);
         let mut packer = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
@@ -129,8 +129,8 @@ mod tests {
             (CLUSTER, &(1u64 << 50).to_be_bytes(), "where none can be"),
             (CLUSTER, &(5 * CLUSTER as u64).to_be_bytes(), "cannot be read"),
             (table, &(1u64 << 50).to_be_bytes(), "where none can be"),
-            (table + 24, &(1u64 << 62 | 1 << 50).to_be_bytes(), "where none can be"),
-            (table + 24, &(1u64 << 62 | 3 * CLUSTER as u64).to_be_bytes(), "unpacked"),
+            (table + 24, &((1u64 << 62) | (1 << 50)).to_be_bytes(), "where none can be"),
+            (table + 24, &((1u64 << 62) | (3 * CLUSTER as u64)).to_be_bytes(), "unpacked"),
         ] {
             let text = changed(at, bytes);
             assert!(text.contains(word), "{at}: {text} is not {word}");
