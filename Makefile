@@ -4,7 +4,7 @@ TARGET   := x86_64-unknown-linux-gnu
 BINARY   := dist/berth
 PREFIX   ?= /usr/local
 
-.PHONY: help build check test test-vm soak-network bench demo docs install clean
+.PHONY: help build check test test-vm test-build-corpus soak-network bench demo docs install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -37,6 +37,13 @@ test-vm: ## tests of virtual machines, and of what every isolation has to pass w
 soak-network: ## 10,000 times a container joins and leaves: links, namespaces, rules, leases and descriptors stay as they were
 	@tools/packages.sh build test
 	cargo test --locked --package berth-network --test host -- --ignored --nocapture ten_thousand_cycles
+
+test-build-corpus: ## build a hundred Dockerfiles with berth and with dockerd, and compare what is in them
+	@tools/packages.sh build test
+	cargo build --locked --package berth
+	BERTH_TEST_CORPUS=1 BERTH_TEST_BINARY=$(CURDIR)/target/$(TARGET)/debug/berth \
+	cargo test --locked --package berth-blackbox --test engine -- --exact --nocapture \
+	build_corpus::the_corpus_is_built_as_dockerd_builds_it
 
 bench: build ## measure, side by side with dockerd, and write docs/benchmarks.md
 	@tools/packages.sh bench

@@ -3,6 +3,7 @@
 //! Times vary from run to run by more than what is to be told apart, so every measurement takes the subjects in turn
 //! (A B C A B C …), reports medians, and is read as a ratio. Each daemon lives in namespaces and folders of its own.
 
+mod build;
 mod floor;
 mod measure;
 mod memory;
@@ -45,6 +46,9 @@ struct Arguments {
     /// Measure registries and nothing else.
     #[arg(long)]
     only_registries: bool,
+    /// Measure builds and nothing else.
+    #[arg(long)]
+    only_builds: bool,
     /// Leave dockerd out.
     #[arg(long)]
     alone: bool,
@@ -64,6 +68,11 @@ fn main() -> Result<()> {
         print!("{}", report.finish());
         return Ok(());
     }
+    if arguments.only_builds {
+        build::builds(&subjects, &mut report)?;
+        print!("{}", report.finish());
+        return Ok(());
+    }
     if arguments.only_networks {
         network::networks(&subjects, &mut report)?;
         print!("{}", report.finish());
@@ -73,6 +82,7 @@ fn main() -> Result<()> {
     measure::many_at_once(&subjects, &mut report)?;
     memory::daemon_and_container(&subjects, &mut report)?;
     pull::images(&subjects, &mut report)?;
+    build::builds(&subjects, &mut report)?;
     network::networks(&subjects, &mut report)?;
     registry::registries(&arguments.binary, &mut report)?;
     measure::lists_and_start_up(subjects, arguments.stored, &mut report)?;
