@@ -27,6 +27,7 @@ for set in "$@"; do
         want docker docker.io
         want qemu-img qemu-utils
         want git git
+        want python3 python3
         ;;
     demo)
         want curl curl

@@ -19,11 +19,13 @@ use berth_spec::{Digest, Platform};
 use tokio::sync::{OnceCell, mpsc};
 
 use crate::{
-    BuildRecord, Error, Event, EventSender, HistoryFilter, PruneReport, PruneRequest, Request, Result,
+    BuildRecord, Error, Event, EventSender, Folder, HistoryFilter, PruneReport, PruneRequest, Request, Result,
     cache::{Cache, Entry},
     checksum::Checksums,
     context::{ContextStore, blocking},
     event::{Outcome, Teller, Warning},
+    exchange::Imports,
+    fetch::{Asker, RemoteContext, Remotes},
     history::History,
     layer::Scratch,
     mount::CacheFolders,
@@ -35,13 +37,15 @@ use crate::{
 
 /// Events that may wait on their way through the history.
 const QUEUE: usize = 256;
+/// Lines of the Dockerfile that are shown before and after what failed.
+const AROUND: usize = 2;
 /// What the cache is cut down to after a build, in bytes, unless the daemon says otherwise.
 const KEEP_BYTES: u64 = 20 << 30;
 
 /// Builds. Clones share everything.
 #[derive(Clone)]
 pub struct Builder {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 pub(crate) struct Shared {
@@ -52,8 +56,12 @@ pub(crate) struct Shared {
     pub checksums: Checksums,
     pub contexts: ContextStore,
     pub folders: CacheFolders,
+    pub remotes: Remotes,
+    pub store: Store,
     pub history: History,
     pub keep_bytes: u64,
+    /// Caches that clients fetch, by the reference of their build.
+    pub outgoing: Mutex<BTreeMap<String, Folder>>,
 }
 
 /// An image that was built.
@@ -72,8 +80,10 @@ pub struct Finished {
     pub reference: String,
     /// One a platform, in the request's order.
     pub images: Vec<Built>,
-    /// Names of the first.
+    /// Names of the one that runs here.
     pub names: Vec<String>,
+    /// What was pushed, by its digest on the registry.
+    pub pushed: Option<Digest>,
 }
 
 impl Builder {
@@ -94,7 +104,10 @@ impl Builder {
         let shared = Shared {
             contexts: ContextStore::open(&root.join("context"), &root.join("work"))?,
             folders: CacheFolders::open(&root.join("cache"))?,
-            history: History::open(store, root.join("history"))?,
+            remotes: Remotes::open(&root.join("remote"))?,
+            history: History::open(store.clone(), root.join("history"))?,
+            store,
+            outgoing: Mutex::default(),
             checksums: Checksums::default(),
             keep_bytes: keep_bytes.unwrap_or(KEEP_BYTES),
             images,
@@ -111,6 +124,19 @@ impl Builder {
         &self.shared.contexts
     }
 
+    /// Brings what lies at an address, for a build: a repository, an archive, or a Dockerfile alone.
+    ///
+    /// # Errors
+    /// [`Error::Remote`], [`Error::Missing`], [`Error::Invalid`].
+    pub async fn remote_context(
+        &self,
+        address: &str,
+        policy: &berth_remote::Policy,
+        client: &Arc<dyn crate::Client>,
+    ) -> Result<RemoteContext> {
+        Asker { shared: &self.shared, policy, client }.context(address).await
+    }
+
     /// Builds. Dropping the future cancels. `events` hears what happens.
     ///
     /// # Errors
@@ -120,6 +146,7 @@ impl Builder {
             request.reference = berth_kit::id::generate();
         }
         let mut record = record_of(&request);
+        let dockerfile = (request.dockerfile_name.clone(), request.dockerfile.clone());
         self.shared.history.put(&record)?;
         let (sender, receiver) = mpsc::channel(QUEUE);
         let mut kept =
@@ -137,8 +164,10 @@ impl Builder {
         let end = Event::Outcome(Outcome {
             images: record.images.clone(),
             names: outcome.as_ref().map(|finished| finished.names.clone()).unwrap_or_default(),
+            pushed: outcome.as_ref().ok().and_then(|finished| finished.pushed.as_ref()).map(Digest::to_string),
             reference: record.reference.clone(),
             error: record.error.clone(),
+            shown: record.error.as_ref().and_then(|_| excerpt(&kept.events, &dockerfile)),
         });
         let _ = events.send(end.clone()).await;
         kept.events.push(end);
@@ -154,21 +183,33 @@ impl Builder {
         let request = Arc::new(request);
         let file = Arc::new(file);
         let host = Platform::host();
+        let began = Timestamp::now();
+        let imports = Arc::new(self.imports(&request, &teller).await);
         let platforms = if request.platforms.is_empty() { vec![host.clone()] } else { request.platforms.clone() };
         let mut solves = Vec::new();
         for target in platforms {
-            solves.push(self.solve_of(&request, &file, &host, target, teller.clone())?);
+            solves.push(self.solve_of(&request, &file, &host, target, (teller.clone(), Arc::clone(&imports)))?);
         }
         warn(&solves[0], &teller).await?;
         if request.check_only {
-            return Ok(Finished { reference: request.reference.clone(), images: Vec::new(), names: Vec::new() });
+            return Ok(Finished {
+                reference: request.reference.clone(),
+                images: Vec::new(),
+                names: Vec::new(),
+                pushed: None,
+            });
         }
         let states = futures_util::future::try_join_all(solves.iter().map(|solve| run(Arc::clone(solve)))).await?;
+        // Names mean the image that runs here, where there is one.
+        let own = solves.iter().position(|solve| solve.platforms.target == host).unwrap_or(0);
         let mut images = Vec::new();
-        for (solve, state) in solves.iter().zip(states) {
-            let names = if images.is_empty() { request.tags.clone() } else { Vec::new() };
-            images.push(self.finish(solve, state, names).await?);
+        for (number, (solve, state)) in solves.iter().zip(&states).enumerate() {
+            let names = if number == own { request.tags.clone() } else { Vec::new() };
+            let image = self.finish(solve, state.clone(), names).await?;
+            self.attest(solve, state, &image, began).await?;
+            images.push(image);
         }
+        let pushed = self.send_out(&solves, &states, &images).await?;
         for solve in &solves {
             let used = std::mem::take(&mut *solve.used.lock().unwrap_or_else(PoisonError::into_inner));
             let cache = Arc::clone(&self.shared.cache);
@@ -179,7 +220,7 @@ impl Builder {
             .await?;
         }
         self.collect_later();
-        Ok(Finished { reference: request.reference.clone(), images, names: request.tags.clone() })
+        Ok(Finished { reference: request.reference.clone(), images, names: request.tags.clone(), pushed })
     }
 
     fn solve_of(
@@ -188,12 +229,10 @@ impl Builder {
         file: &Arc<Dockerfile>,
         host: &Platform,
         target: Platform,
-        teller: Teller,
+        (teller, imports): (Teller, Arc<Imports>),
     ) -> Result<Arc<Solve>> {
-        if !can_run(host, &target) {
-            return Err(Error::Invalid(format!(
-                "platform {target} cannot be built here: no program for it is registered with binfmt_misc"
-            )));
+        if target.os != "linux" {
+            return Err(Error::Invalid(format!("platform {target} cannot be built: images here are for linux")));
         }
         let platforms = Platforms { build: host.clone(), target };
         let stage = request.target.clone().unwrap_or_default();
@@ -215,22 +254,9 @@ impl Builder {
             trees: Mutex::default(),
             ignore: OnceLock::new(),
             used: Mutex::default(),
+            imports,
+            materials: Mutex::default(),
         }))
-    }
-
-    async fn finish(&self, solve: &Solve, mut state: State, names: Vec<String>) -> Result<Built> {
-        if !solve.request.labels.is_empty() {
-            state.set_labels(solve.request.labels.clone());
-        }
-        let mut config = state.config;
-        config.created = Some(solve.epoch.map_or_else(|| state.stamp.clone(), |_| solve.stamp(Timestamp::now())));
-        config.author = state.author;
-        config.comment = None;
-        let platform = Platform::of_config(&config);
-        let bytes = serde_json::to_vec(&config).map_err(|error| Error::Invalid(error.to_string()))?;
-        let images = self.shared.images.clone();
-        let id = blocking(move || Ok(images.adopt_image(&bytes, &names)?)).await?;
-        Ok(Built { id, platform })
     }
 
     /// Cuts the cache down once nobody waits for it.
@@ -379,6 +405,29 @@ async fn pass_on(mut from: mpsc::Receiver<Event>, to: &EventSender, kept: &mut V
     }
 }
 
+/// The lines around the step that failed.
+fn excerpt(events: &[Event], (name, text): &(String, Vec<u8>)) -> Option<String> {
+    let failed = events.iter().find_map(|event| match event {
+        Event::Vertex(vertex) if vertex.error.is_some() && vertex.line > 0 => Some(vertex.line),
+        _ => None,
+    })?;
+    let text = String::from_utf8_lossy(text);
+    let lines: Vec<&str> = text.lines().collect();
+    let at = usize::try_from(failed).ok()?;
+    // An instruction goes on for as long as its lines say so.
+    let mut end = at;
+    while lines.get(end - 1).is_some_and(|line| line.trim_end().ends_with('\\')) && end < lines.len() {
+        end += 1;
+    }
+    let mut shown = format!("{name}:{at}\n--------------------\n");
+    for number in at.saturating_sub(AROUND).max(1)..=(end + AROUND).min(lines.len()) {
+        let mark = if (at..=end).contains(&number) { ">>>" } else { "   " };
+        shown.push_str(&format!("{number:4} | {mark} {}\n", lines[number - 1]));
+    }
+    shown.push_str("--------------------");
+    Some(shown)
+}
+
 /// The steps that ended, and whether each came from the cache.
 fn last_vertexes(events: &[Event]) -> BTreeMap<&str, bool> {
     let ended = events.iter().filter_map(|event| match event {
@@ -448,7 +497,7 @@ async fn run(solve: Arc<Solve>) -> Result<State> {
 }
 
 /// Whether programs of a platform run on this host, by themselves or by what is registered for them.
-fn can_run(host: &Platform, wanted: &Platform) -> bool {
+pub(crate) fn can_run(host: &Platform, wanted: &Platform) -> bool {
     if wanted.os != "linux" {
         return false;
     }

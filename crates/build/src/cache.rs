@@ -176,4 +176,24 @@ impl berth_image::Keeper for Cache {
     fn blobs(&self) -> Vec<Digest> {
         Vec::new()
     }
+
+    fn oldest_use(&self) -> Option<Timestamp> {
+        self.lock().values().filter(|entry| entry.layer.is_some()).map(|entry| entry.last_used).min()
+    }
+
+    fn forget_oldest(&self) -> bool {
+        let oldest = {
+            let entries = self.lock();
+            let layers = entries.values().filter(|entry| entry.layer.is_some());
+            layers.min_by_key(|entry| entry.last_used).map(|entry| entry.key.clone())
+        };
+        let Some(key) = oldest else { return false };
+        match self.remove(&key) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot forget a step of the build cache");
+                false
+            }
+        }
+    }
 }

@@ -46,7 +46,7 @@ pub(crate) fn copy(
     let mut copier = Copier { options, links: HashMap::new(), folders: Vec::new() };
     if found.is_dir {
         let target = match options.parents {
-            true => tree::join(destination, &found.path),
+            true => tree::join(destination, found.kept()),
             false => destination.to_owned(),
         };
         let exists = tree::look(root, &target).map_err(Error::call("look at", &target))?;
@@ -63,7 +63,7 @@ pub(crate) fn copy(
         return copier.finish();
     }
     let target = match (options.parents, into) {
-        (true, _) => tree::join(destination, &found.path),
+        (true, _) => tree::join(destination, found.kept()),
         (false, true) => tree::join(destination, split(&found.path).1),
         (false, false) => destination.to_owned(),
     };

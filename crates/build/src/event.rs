@@ -100,10 +100,16 @@ pub struct Outcome {
     pub images: Vec<String>,
     /// Names that the image has now.
     pub names: Vec<String>,
+    /// Digest of what was pushed, on its registry.
+    #[serde(default)]
+    pub pushed: Option<String>,
     /// Its reference in the history of builds.
     pub reference: String,
     /// Why it failed.
     pub error: Option<String>,
+    /// The lines of the Dockerfile around what failed, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
 }
 
 /// The teller of one build.

@@ -14,10 +14,11 @@ use crate::{
     checksum,
     context::blocking,
     copy::{CopyOptions, copy, is_folder, write},
+    fetch::{Asker, Fetched, Remote},
     layer::Scratch,
     place::{self, ModeChange},
     plan::Origin,
-    select::{Filter, Match, is_pattern, select},
+    select::{Filter, Match, exact, is_pattern, pivot, select},
     stage::{Outcome, Solve, Step},
     state::State,
     tree::{self, Tree},
@@ -37,6 +38,10 @@ struct Files<'f> {
     keeps_owner: bool,
     /// Archives of the context become their contents: always, never, or where they are local.
     unpack: Option<bool>,
+    /// `.git` of a repository stays; none where nothing was said.
+    keep_git_dir: Option<bool>,
+    /// What a download or a commit must be.
+    checksum: Option<&'f Spanned<String>>,
 }
 
 /// Everything that is to be copied, in order.
@@ -48,13 +53,27 @@ struct Job {
     written: String,
     chown: Option<String>,
     options: CopyOptions,
-    unpack: bool,
 }
 
 enum Part {
-    Match(Match),
+    Match {
+        found: Match,
+        /// An archive becomes its contents.
+        unpack: bool,
+    },
+    /// What an address gave: its match, and what keeps it here.
+    Remote { word: String, found: Match, fetched: Fetched, unpack: bool },
     /// A file of the Dockerfile's own: name and content.
     Inline(String, Vec<u8>),
+}
+
+impl Part {
+    fn pivot(&self) -> usize {
+        match self {
+            Self::Match { found, .. } | Self::Remote { found, .. } => found.pivot,
+            Self::Inline(..) => 0,
+        }
+    }
 }
 
 impl Solve {
@@ -72,6 +91,8 @@ impl Solve {
             parents: copy.parents,
             keeps_owner: !matches!(origin, Origin::Main),
             unpack: Some(false),
+            keep_git_dir: None,
+            checksum: None,
         };
         self.files(state, step, &files, &origin, uncached).await
     }
@@ -89,6 +110,8 @@ impl Solve {
             parents: false,
             keeps_owner: false,
             unpack: add.unpack,
+            keep_git_dir: add.keep_git_dir,
+            checksum: add.checksum.as_ref(),
         };
         self.files(state, step, &files, &Origin::Main, uncached).await
     }
@@ -118,6 +141,8 @@ impl Solve {
         }
         let mut key = Key::default();
         key.text("command", &format!("{} {destination} {folder} {chmod:?} {}", files.keyword, files.parents));
+        let pivots: Vec<usize> = parts.iter().map(Part::pivot).collect();
+        key.text("unpack", &format!("{:?} {pivots:?}", files.unpack));
         key.text("owner", &format!("{chown:?} {}", files.keeps_owner));
         key.text("epoch", &format!("{:?}", self.epoch));
         if !files.link {
@@ -133,7 +158,7 @@ impl Solve {
         .await?;
         let owner = (!files.keeps_owner).then_some((0, 0));
         let options = CopyOptions { owner, mode, epoch: self.epoch, parents: files.parents };
-        let job = Job { parts, destination, written, chown, options, unpack: files.unpack.unwrap_or(true) };
+        let job = Job { parts, destination, written, chown, options };
         let (snapshots, top, link) = (Arc::clone(&self.shared.snapshots), state.top.clone(), files.link);
         let make = || blocking(move || job.run(&snapshots, top.as_ref(), link));
         self.layer_step(state, step, key, files.link, uncached, make).await
@@ -142,7 +167,10 @@ impl Solve {
     fn add_sums(&self, key: &mut Key, part: &Part, owners: bool) -> Result<()> {
         match part {
             Part::Inline(name, bytes) => key.sum(format!("heredoc {name}"), &checksum::of_bytes(bytes)),
-            Part::Match(found) => {
+            Part::Remote { word, fetched, unpack, .. } => {
+                key.text(format!("source {word}"), &format!("{} {:?} {unpack}", fetched.identity, fetched.file));
+            }
+            Part::Match { found, .. } => {
                 let sums = self.shared.checksums.of(&found.items, owners)?;
                 for (item, sum) in found.items.iter().zip(&sums) {
                     let path = format!("{}/{}", found.path, item.target);
@@ -172,12 +200,10 @@ impl Solve {
                 }
                 Word::Path(word) => {
                     let word = self.expand(state, word)?;
-                    if files.keyword == "ADD" && is_remote(&word) {
-                        return Err(
-                            step.fails(&self.request, format!("ADD of {word}: this builder fetches no addresses"))
-                        );
+                    match self.remote(state, step, files, &word).await? {
+                        Some(part) => parts.push(part),
+                        None => words.push(word),
                     }
-                    words.push(word);
                 }
             }
         }
@@ -189,18 +215,19 @@ impl Solve {
             exclude.push(self.expand(state, word)?);
         }
         let tree = self.tree(origin).await?;
-        let solve = Arc::clone(self);
+        let (solve, deep) = (Arc::clone(self), files.parents);
         let (found, missing) = blocking(move || {
             let exclude = Ignore::from_patterns(exclude.iter().map(String::as_str))
                 .map_err(|error| Error::Invalid(error.to_string()))?;
-            let filter = Filter { ignore: solve.ignore_of(&tree), exclude: Some(&exclude) };
+            let filter = Filter { ignore: solve.ignore_of(&tree), exclude: Some(&exclude), deep };
             let mut all = Vec::new();
             for word in &words {
                 let found = select(tree.root(), word, filter)?;
                 if found.is_empty() && !is_pattern(word) {
                     return Ok((all, Some(word.clone())));
                 }
-                all.extend(found);
+                let pivot = pivot(word);
+                all.extend(found.into_iter().map(|found| Match { pivot, ..found }));
             }
             let none = if all.is_empty() { words.first().cloned() } else { None };
             Ok((all, none))
@@ -212,14 +239,64 @@ impl Solve {
             let text = format!("{} failed: file not found {place}: stat {}: file does not exist", files.keyword, word);
             return Err(step.fails(&self.request, text));
         }
-        parts.extend(found.into_iter().map(Part::Match));
+        let unpack = files.unpack.unwrap_or(true);
+        parts.extend(found.into_iter().map(|found| Part::Match { found, unpack }));
         Ok(parts)
     }
-}
 
-/// Whether `ADD` fetches this word.
-fn is_remote(word: &str) -> bool {
-    ["http://", "https://", "git://", "ssh://", "git@"].iter().any(|scheme| word.starts_with(scheme))
+    /// What `ADD` fetches, where the word is an address.
+    async fn remote(
+        self: &Arc<Self>,
+        state: &State,
+        step: &Step,
+        files: &Files<'_>,
+        word: &str,
+    ) -> Result<Option<Part>> {
+        if files.keyword != "ADD" || word.starts_with("github.com/") {
+            return Ok(None);
+        }
+        let Some(remote) = Remote::parse(word).map_err(|error| step.fails(&self.request, error.to_string()))? else {
+            return Ok(None);
+        };
+        let checksum = files.checksum.map(|word| self.expand(state, word)).transpose()?;
+        let asker = Asker { shared: &self.shared, policy: &self.request.policy, client: &self.request.client };
+        self.teller.status(&step.id, word, 0, 0, false).await;
+        let fetched = match remote {
+            Remote::Web(address) => asker.web(&address, checksum.as_deref()).await,
+            Remote::Git(git) => {
+                let mut git = git.with_checksum(checksum.as_deref())?;
+                git.keep_git_dir = files.keep_git_dir.unwrap_or(git.keep_git_dir);
+                asker.git(&git).await
+            }
+        };
+        let fetched = fetched.map_err(|error| match error {
+            Error::Invalid(text) => step.fails(&self.request, text),
+            error => error,
+        })?;
+        self.teller.status(&step.id, word, 1, 1, true).await;
+        match &fetched.commit {
+            Some(commit) => self.note_material(word.to_owned(), "sha1", commit),
+            None => self.note_material(word.to_owned(), "sha256", &fetched.identity),
+        }
+        let mut exclude = Vec::new();
+        for word in files.exclude {
+            exclude.push(self.expand(state, word)?);
+        }
+        let unpack = files.unpack.unwrap_or(false) && fetched.file.is_some();
+        let place = fetched.clone();
+        let found = blocking(move || {
+            let exclude = Ignore::from_patterns(exclude.iter().map(String::as_str))
+                .map_err(|error| Error::Invalid(error.to_string()))?;
+            let tree = Tree::open(&place.path, None)?;
+            match &place.file {
+                Some(name) => exact(tree.root(), name),
+                None => Ok(select(tree.root(), "/", Filter { exclude: Some(&exclude), ..Filter::default() })?.pop()),
+            }
+        })
+        .await?;
+        let found = found.ok_or_else(|| step.fails(&self.request, format!("{word}: nothing is left of it")))?;
+        Ok(Some(Part::Remote { word: word.to_owned(), found, fetched, unpack }))
+    }
 }
 
 impl Job {
@@ -245,15 +322,17 @@ impl Job {
                     let path = if into { tree::join(&self.destination, name) } else { self.destination.clone() };
                     write(root.root(), &path, bytes, 0o644, &self.options)?;
                 }
-                Part::Match(found) => self.put(&root, found)?,
+                Part::Match { found, unpack } | Part::Remote { found, unpack, .. } => {
+                    self.put(&root, found, *unpack)?
+                }
             }
         }
         drop(root);
         Ok(scratch)
     }
 
-    fn put(&self, root: &Tree, found: &Match) -> Result<()> {
-        if self.unpack && !found.is_dir && self.unpack_archive(root, found)? {
+    fn put(&self, root: &Tree, found: &Match, unpack: bool) -> Result<()> {
+        if unpack && !found.is_dir && self.unpack_archive(root, found)? {
             return Ok(());
         }
         let into = is_folder(root.root(), &self.destination, &self.written)?;
@@ -277,7 +356,7 @@ impl Job {
 }
 
 /// Whether a file is a tar archive, compressed or not: its first header says so.
-fn is_archive(file: std::fs::File) -> bool {
+pub(crate) fn is_archive(file: std::fs::File) -> bool {
     let Ok(mut reader) = berth_archive::compression::decoder(BufReader::new(file)) else { return false };
     let mut head = [0u8; berth_archive::tar::BLOCK_BYTES];
     if reader.read_exact(&mut head).is_err() {

@@ -18,10 +18,12 @@
 //! <data root>/build/work/<id>/     contexts and secrets of running builds; swept at the start
 //! <data root>/build/context/<key>/ folders of clients, kept between builds
 //! <data root>/build/cache/<id>/    folders of RUN --mount=type=cache
+//! <data root>/build/remote/<key>/  downloads and checkouts
 //! ```
 //!
 //! Layers and blobs lie with those of the images; [`berth_image::Keeper`] keeps them from being collected.
 
+mod attest;
 mod builder;
 mod cache;
 mod checksum;
@@ -29,8 +31,11 @@ mod context;
 mod copy;
 mod error;
 mod event;
+mod exchange;
 mod explain;
+mod fetch;
 mod files;
+mod finish;
 mod history;
 mod layer;
 mod mount;
@@ -44,11 +49,14 @@ mod state;
 mod tree;
 mod usage;
 
+pub use attest::{Attest, Version as ProvenanceVersion};
 pub use builder::{Builder, Built, Finished};
 pub use cache::Entry;
 pub use context::{ContextEntry, ContextStore, Sync};
 pub use error::{Error, Result};
 pub use event::{Event, EventSender, Log, Outcome, Status, Vertex, Warning};
+pub use exchange::{CacheFrom, CacheTo};
+pub use fetch::RemoteContext;
 pub use history::{BuildRecord, HistoryFilter};
 pub use request::{Allowed, Client, ContextSource, Folder, NoCache, NoClient, Request, Source};
 pub use usage::{PruneReport, PruneRequest};

@@ -7,6 +7,8 @@ use berth_spec::{Platform, Reference, model};
 use futures_util::future::BoxFuture;
 use tokio::net::UnixStream;
 
+use crate::{Attest, CacheFrom, CacheTo};
+
 /// One build.
 #[derive(Clone)]
 pub struct Request {
@@ -34,8 +36,16 @@ pub struct Request {
     pub no_cache: NoCache,
     /// Base images are asked for at their registry.
     pub pull: bool,
-    /// Images whose steps may be taken: `--cache-from` of local images.
-    pub cache_from: Vec<String>,
+    /// `--cache-from`: whose steps may be taken.
+    pub cache_from: Vec<CacheFrom>,
+    /// `--cache-to`: who gets the steps of this build.
+    pub cache_to: Vec<CacheTo>,
+    /// `--attest`.
+    pub attest: Vec<Attest>,
+    /// The image goes to the registry of each of its names.
+    pub push: bool,
+    /// What is pushed is an index, whatever is in it.
+    pub always_index: bool,
     /// `default`, `none` or `host`; the default of steps.
     pub network: Option<String>,
     /// `name:address`.
@@ -90,6 +100,10 @@ impl Request {
             no_cache: NoCache::Nothing,
             pull: false,
             cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            attest: Vec::new(),
+            push: false,
+            always_index: false,
             network: None,
             add_hosts: Vec::new(),
             shm_bytes: None,
@@ -120,6 +134,8 @@ pub enum Source {
     Folder(Arc<dyn ContextSource>),
     /// An image, by its name; named contexts alone.
     Image(String),
+    /// A repository, or an archive at an address.
+    Remote(String),
 }
 
 /// A folder that somebody brings here.

@@ -82,6 +82,15 @@ impl Command {
             let text = format!("device {} is not there: this host has no CDI description of it", device.value.name);
             return Err(step.fails(&solve.request, text));
         }
+        let host = berth_spec::Platform::host();
+        let own = berth_spec::Platform::of_config(&state.config);
+        if !own.architecture.is_empty() && !crate::builder::can_run(&host, &own) {
+            let text = format!(
+                "a command for {own} cannot run on {host}: no emulator is registered for it with binfmt_misc \
+                 (install qemu-user-static, or build this stage with FROM --platform=$BUILDPLATFORM)"
+            );
+            return Err(step.fails(&solve.request, text));
+        }
         let arguments = state.scope.arguments();
         let mut shown = String::from("RUN ");
         if !arguments.is_empty() {
@@ -114,7 +123,8 @@ impl Command {
             let (tree, solve) = (Arc::clone(tree), Arc::clone(solve));
             let source = source.clone().unwrap_or_else(|| "/".to_owned());
             let sums = blocking(move || {
-                let found = select(tree.root(), &source, Filter { ignore: solve.ignore_of(&tree), exclude: None })?;
+                let found =
+                    select(tree.root(), &source, Filter { ignore: solve.ignore_of(&tree), ..Filter::default() })?;
                 let mut all = Vec::new();
                 for one in &found {
                     let sums = solve.shared.checksums.of(&one.items, true)?;

@@ -37,6 +37,8 @@ pub(crate) struct Item {
 pub(crate) struct Match {
     /// The way in the context, without a slash in front.
     pub path: String,
+    /// Parts of the way that `--parents` leaves out: those before a `/./` of the word.
+    pub pivot: usize,
     /// The top is a folder.
     pub is_dir: bool,
     /// The top first.
@@ -50,6 +52,8 @@ pub(crate) struct Filter<'f> {
     pub ignore: Option<&'f Ignore>,
     /// `--exclude`.
     pub exclude: Option<&'f Ignore>,
+    /// `**` in a word stands for any number of folders: with `--parents`.
+    pub deep: bool,
 }
 
 impl Filter<'_> {
@@ -68,7 +72,7 @@ pub(crate) fn select(root: BorrowedFd<'_>, word: &str, filter: Filter<'_>) -> Re
     let parts: Vec<&str> = word.split('/').filter(|part| !part.is_empty()).collect();
     let top = Arc::new(root.try_clone_to_owned().map_err(Error::file("open", "/"))?);
     let mut found = Vec::new();
-    for path in matches(root, &parts)? {
+    for path in matches(root, &parts, filter.deep)? {
         if !path.is_empty() && filter.leaves_out(&path) && filter.prunes(&path) {
             continue;
         }
@@ -77,16 +81,46 @@ pub(crate) fn select(root: BorrowedFd<'_>, word: &str, filter: Filter<'_>) -> Re
     Ok(found)
 }
 
+/// The parts of a word before its `/./`.
+pub(crate) fn pivot(word: &str) -> usize {
+    let front = word.find("/./").map_or("", |at| &word[..at]);
+    tree::clean(front).split('/').filter(|part| !part.is_empty()).count()
+}
+
+impl Match {
+    /// What of the way `--parents` keeps.
+    pub fn kept(&self) -> &str {
+        let mut rest = self.path.as_str();
+        for _ in 0..self.pivot {
+            rest = rest.split_once('/').map_or("", |(_, rest)| rest);
+        }
+        rest
+    }
+}
+
+/// A file by its own name, whatever characters it has.
+pub(crate) fn exact(root: BorrowedFd<'_>, name: &str) -> Result<Option<Match>> {
+    let top = Arc::new(root.try_clone_to_owned().map_err(Error::file("open", "/"))?);
+    take(&top, name.to_owned(), Filter::default())
+}
+
 /// Whether a word is a pattern.
 pub(crate) fn is_pattern(word: &str) -> bool {
     word.contains(['*', '?', '['])
 }
 
-fn matches(root: BorrowedFd<'_>, parts: &[&str]) -> Result<Vec<String>> {
+fn matches(root: BorrowedFd<'_>, parts: &[&str], deep: bool) -> Result<Vec<String>> {
     let mut ways = vec![String::new()];
-    for part in parts {
+    for (number, part) in parts.iter().enumerate() {
         let mut next = Vec::new();
         for way in &ways {
+            if deep && *part == "**" {
+                match number + 1 == parts.len() {
+                    true => next.push(way.clone()),
+                    false => folders(root, way, &mut next, 0)?,
+                }
+                continue;
+            }
             let extend = |name: &str| if way.is_empty() { name.to_owned() } else { format!("{way}/{name}") };
             if !is_pattern(part) {
                 next.push(extend(&unescape(part)));
@@ -97,9 +131,28 @@ fn matches(root: BorrowedFd<'_>, parts: &[&str]) -> Result<Vec<String>> {
             let names = names.iter().filter_map(|name| std::str::from_utf8(name).ok());
             next.extend(names.filter(|name| fits(part.as_bytes(), name.as_bytes())).map(extend));
         }
+        next.dedup();
         ways = next;
     }
     Ok(ways)
+}
+
+/// A folder and all below it; links are none.
+fn folders(root: BorrowedFd<'_>, way: &str, found: &mut Vec<String>, depth: usize) -> Result<()> {
+    let directory = match tree::open_plain(root, way, OFlags::RDONLY | OFlags::DIRECTORY) {
+        Ok(directory) if depth <= DEPTH_MAX => directory,
+        _ => return Ok(()),
+    };
+    found.push(way.to_owned());
+    if found.len() > FILES_MAX {
+        return Err(Error::Invalid(format!("more than {FILES_MAX} folders below {way}")));
+    }
+    for name in tree::names(directory.as_fd()).map_err(Error::call("read", way))? {
+        let Ok(name) = std::str::from_utf8(&name) else { continue };
+        let below = if way.is_empty() { name.to_owned() } else { format!("{way}/{name}") };
+        folders(root, &below, found, depth + 1)?;
+    }
+    Ok(())
 }
 
 fn unescape(part: &str) -> String {
@@ -187,7 +240,7 @@ fn take(top: &Arc<OwnedFd>, path: String, filter: Filter<'_>) -> Result<Option<M
             stat,
             link: Vec::new(),
         };
-        return Ok(Some(Match { path, is_dir: false, items: vec![item] }));
+        return Ok(Some(Match { path, pivot: 0, is_dir: false, items: vec![item] }));
     }
     let directory = tree::open_directory(top.as_fd(), &path).map_err(Error::call("open", &path))?;
     let directory = Arc::new(directory);
@@ -202,7 +255,7 @@ fn take(top: &Arc<OwnedFd>, path: String, filter: Filter<'_>) -> Result<Option<M
     let mut walk = Walk { root: Arc::clone(&directory), base: &path, filter, items: vec![item] };
     walk.below(directory.as_fd(), "", 0)?;
     let items = walk.items;
-    Ok(Some(Match { path, is_dir: true, items }))
+    Ok(Some(Match { path, pivot: 0, is_dir: true, items }))
 }
 
 struct Walk<'w> {
@@ -299,6 +352,20 @@ mod tests {
     }
 
     #[test]
+    fn a_dot_in_a_word_says_which_folders_are_kept() {
+        for (word, path, kept) in [
+            ("./x/./y/a", "x/y/a", "y/a"),
+            ("x/y", "x/y", "x/y"),
+            ("./x/y", "x/y", "x/y"),
+            ("a/b/./", "a/b", ""),
+            ("a/../b/./c", "b/c", "c"),
+        ] {
+            let found = Match { path: path.into(), pivot: pivot(word), is_dir: false, items: Vec::new() };
+            assert_eq!(found.kept(), kept, "{word}");
+        }
+    }
+
+    #[test]
     fn folders_are_walked_and_ignored() {
         let folder = tempfile::tempdir().expect("a folder");
         for path in ["src/a.rs", "src/b.log", "target/x", "keep/deep/y.log"] {
@@ -308,12 +375,17 @@ mod tests {
         }
         let tree = tree::Tree::open(folder.path(), None).expect("open");
         let ignore = Ignore::parse(b"target\n**/*.log\n!keep/deep/y.log\n").expect("patterns");
-        let filter = Filter { ignore: Some(&ignore), exclude: None };
+        let filter = Filter { ignore: Some(&ignore), ..Filter::default() };
         let found = select(tree.root(), ".", filter).expect("select");
         let names: Vec<&str> = found[0].items.iter().map(|item| item.target.as_str()).collect();
         assert_eq!(names, ["", "keep", "keep/deep", "keep/deep/y.log", "src", "src/a.rs"]);
         let found = select(tree.root(), "s*/*", filter).expect("select");
         assert_eq!(found.iter().map(|one| one.path.as_str()).collect::<Vec<_>>(), ["src/a.rs"]);
         assert!(select(tree.root(), "nothing", filter).expect("select").is_empty());
+        let deep = Filter { deep: true, ..Filter::default() };
+        let found = select(tree.root(), "**/*.log", deep).expect("select");
+        assert_eq!(found.iter().map(|one| one.path.as_str()).collect::<Vec<_>>(), ["keep/deep/y.log", "src/b.log"]);
+        assert_eq!(select(tree.root(), "keep/**", deep).expect("select")[0].path, "keep");
+        assert!(select(tree.root(), "**/y.log", Filter::default()).expect("select").is_empty());
     }
 }

@@ -17,11 +17,14 @@ use tokio::sync::OnceCell;
 
 use crate::{
     Error, NoCache, Request, Result, Source,
+    attest::Material,
     builder::Shared,
     cache::{Entry, Key, LayerRef},
     context::blocking,
     event::{Teller, Vertex},
+    exchange::{Imports, Walked},
     explain,
+    fetch::{Asker, RemoteContext},
     layer::{Scratch, rebase},
     plan::{self, Origin},
     run,
@@ -45,6 +48,10 @@ pub(crate) struct Solve {
     pub ignore: OnceLock<Ignore>,
     /// Keys that were taken from the cache.
     pub used: Mutex<Vec<String>>,
+    /// Caches of others.
+    pub imports: Arc<Imports>,
+    /// What came from elsewhere.
+    pub materials: Mutex<std::collections::BTreeSet<Material>>,
 }
 
 /// An instruction of a running build.
@@ -68,6 +75,7 @@ pub(crate) struct Outcome {
     pub reason: String,
     pub stamp: String,
     pub key: String,
+    pub created: Timestamp,
 }
 
 impl Step {
@@ -184,7 +192,10 @@ impl Solve {
     async fn base(self: &Arc<Self>, origin: &Origin, platform: &Platform, step: &Step) -> Result<State> {
         let stamp = self.stamp(Timestamp::now());
         match origin {
-            Origin::Nothing => Ok(State::blank(Scope::stage(&self.globals, &[]), platform, self.epoch_stamp())),
+            Origin::Nothing => {
+                let path = format!("PATH={}", crate::state::PATH);
+                Ok(State::blank(Scope::stage(&self.globals, &[path]), platform, self.epoch_stamp()))
+            }
             Origin::Stage(index) => {
                 let below = self.stage(*index).await?;
                 let mut state = State::clone(&below);
@@ -195,7 +206,7 @@ impl Solve {
             Origin::Image(name) => self.image(name, platform, step).await,
             Origin::Context(name) => match self.request.contexts.get(name) {
                 Some(Source::Image(image)) => self.image(image, platform, step).await,
-                Some(Source::Folder(_)) => self.of_folder(origin, platform, stamp).await,
+                Some(Source::Folder(_) | Source::Remote(_)) => self.of_folder(origin, platform, stamp).await,
                 _ => Err(Error::Missing(format!("context {name} has no files"))),
             },
             Origin::Main => Err(Error::Invalid("a stage cannot start from the context".to_owned())),
@@ -217,7 +228,8 @@ impl Solve {
             scratch.seal(&solve.shared.images, None, solve.epoch)
         })
         .await?;
-        let mut state = State::blank(Scope::stage(&self.globals, &[]), platform, stamp.clone());
+        let path = format!("PATH={}", crate::state::PATH);
+        let mut state = State::blank(Scope::stage(&self.globals, &[path]), platform, stamp.clone());
         state.add_layer(layer.as_ref().map(LayerRef::of).as_ref(), stamp, "FROM context".to_owned());
         Ok(state)
     }
@@ -245,6 +257,13 @@ impl Solve {
                 images.resolve(id.as_str()).await?
             }
         };
+        let known = Reference::parse(name).ok().map(Reference::with_default_tag);
+        let known = known.map_or_else(
+            || name.to_owned(),
+            |known| format!("{}@{}", known.familiar_name(), known.tag().unwrap_or("latest")),
+        );
+        let platform = platform.to_string().replace('/', "%2F");
+        self.note_material(format!("pkg:docker/{known}?platform={platform}"), "sha256", image.id.hex());
         let env = image.config.config.env.clone().unwrap_or_default();
         let top = image.top.as_deref().and_then(|top| Digest::parse(top).ok());
         let stamp = image.config.created.clone().unwrap_or_else(|| self.epoch_stamp());
@@ -275,6 +294,7 @@ impl Solve {
                 }
                 return Ok(Arc::new(tree));
             }
+            (Some(Source::Remote(address)), _) => return self.remote_tree(address).await.map(Arc::new),
             (Some(Source::Image(name)), _) => name.clone(),
             (_, Origin::Image(name)) => name.clone(),
             (_, Origin::Stage(index)) => {
@@ -287,6 +307,20 @@ impl Solve {
         let step = self.step(0, 0, &image, 0);
         let state = self.image(&image, &self.platforms.target, &step).await?;
         self.layers(state.top).await
+    }
+
+    /// Notes something that came from elsewhere.
+    pub fn note_material(&self, uri: String, algorithm: &'static str, digest: &str) {
+        let material = Material { uri, algorithm, digest: digest.to_owned() };
+        self.materials.lock().unwrap_or_else(PoisonError::into_inner).insert(material);
+    }
+
+    async fn remote_tree(&self, address: &str) -> Result<Tree> {
+        let asker = Asker { shared: &self.shared, policy: &self.request.policy, client: &self.request.client };
+        match asker.context(address).await? {
+            RemoteContext::Folder(folder) => Tree::open(&folder.path, Some(folder.guard)),
+            RemoteContext::Dockerfile(_) => Err(Error::Invalid(format!("{address} is no archive and no repository"))),
+        }
     }
 
     /// A read-only view of layers.
@@ -353,7 +387,12 @@ impl Solve {
             let reason = explain::hit(&entry, key.parts().len());
             let layer = self.put_on(state, entry.layer.clone(), linked).await?;
             self.used.lock().unwrap_or_else(PoisonError::into_inner).push(digest.clone());
-            return Ok(Outcome { layer, cached: true, reason, stamp: self.stamp(entry.created), key: digest });
+            let created = entry.created;
+            return Ok(Outcome { layer, cached: true, reason, stamp: self.stamp(created), key: digest, created });
+        } else if let Some((entry, reason)) = self.brought(step, &key, below.as_ref(), state, &slot).await? {
+            let layer = self.put_on(state, entry.layer.clone(), linked).await?;
+            let created = entry.created;
+            return Ok(Outcome { layer, cached: true, reason, stamp: self.stamp(created), key: digest, created });
         }
         let scratch = make().await?;
         let (images, epoch) = (self.shared.images.clone(), self.epoch);
@@ -373,7 +412,41 @@ impl Solve {
         let made = entry.layer.clone();
         self.shared.cache.put(entry, &key)?;
         let layer = self.put_on(state, made, linked).await?;
-        Ok(Outcome { layer, cached: false, reason, stamp: self.stamp(now), key: digest })
+        Ok(Outcome { layer, cached: false, reason, stamp: self.stamp(now), key: digest, created: now })
+    }
+
+    /// The step from somebody else's cache. One that cannot be brought is made.
+    async fn brought(
+        &self,
+        step: &Step,
+        key: &Key,
+        below: Option<&Digest>,
+        state: &State,
+        slot: &str,
+    ) -> Result<Option<(Entry, String)>> {
+        let digest = key.digest();
+        let Some(known) = self.imports.get(&digest) else { return Ok(None) };
+        let layer = match known.bring(&self.shared, below).await {
+            Ok(layer) => layer,
+            Err(error) => {
+                let text = format!("the cache of {} is not used: {}\n", known.from, error.chain());
+                self.teller.log(&step.id, 2, text.as_bytes()).await;
+                return Ok(None);
+            }
+        };
+        let entry = Entry {
+            key: digest,
+            slot: slot.to_owned(),
+            text: step.text.clone(),
+            parent: state.key.clone(),
+            layer: layer.as_ref().map(LayerRef::of),
+            created: known.created,
+            last_used: Timestamp::now(),
+            uses: 1,
+            kind: "regular".to_owned(),
+        };
+        self.shared.cache.put(entry.clone(), key)?;
+        Ok(Some((entry, known.reason())))
     }
 
     /// The entry of a key whose layer is still here.
@@ -444,7 +517,9 @@ impl Solve {
                 return Ok(None);
             }
         };
-        state.key = Some(outcome.key.clone());
+        let parent = state.key.replace(outcome.key.clone());
+        let (key, layer, created) = (outcome.key.clone(), outcome.layer.clone(), outcome.created);
+        state.lineage.push(Walked { key, parent, layer, created });
         state.add_layer(outcome.layer.as_ref(), outcome.stamp.clone(), text);
         Ok(Some(outcome))
     }

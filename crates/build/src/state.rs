@@ -10,7 +10,7 @@ use berth_spec::{
 };
 use serde_json::json;
 
-use crate::{cache::LayerRef, layer::chain, tree};
+use crate::{cache::LayerRef, exchange::Walked, layer::chain, tree};
 
 /// The usual words in front of shell forms.
 const SHELL: &[&str] = &["/bin/sh", "-c"];
@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub top: Option<Digest>,
     /// Key of the last step that made a layer.
     pub key: Option<String>,
+    /// The steps that led here, those of the stages below included.
+    pub lineage: Vec<Walked>,
     /// Variables.
     pub scope: Scope,
     /// RFC 3339 time of the newest layer: what only changes words is as old as the files below.
@@ -36,7 +38,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// A stage that starts from nothing.
+    /// A stage that starts from nothing; its variables are those of `scope`.
     pub fn blank(scope: Scope, platform: &Platform, stamp: String) -> Self {
         let config = ImageConfig {
             architecture: platform.architecture.clone(),
@@ -45,7 +47,10 @@ impl State {
             rootfs: RootFs { typ: "layers".to_owned(), diff_ids: Vec::new() },
             ..ImageConfig::default()
         };
-        Self { config, top: None, key: None, scope, stamp, has_cmd: false, author: None }
+        let mut state =
+            Self { config, top: None, key: None, lineage: Vec::new(), scope, stamp, has_cmd: false, author: None };
+        state.set_env();
+        state
     }
 
     /// A stage that starts from an image.
@@ -54,7 +59,7 @@ impl State {
             config.rest.remove(key);
         }
         let author = config.author.clone();
-        Self { config, top, key: None, scope, stamp, has_cmd: false, author }
+        Self { config, top, key: None, lineage: Vec::new(), scope, stamp, has_cmd: false, author }
     }
 
     pub fn shell(&self) -> Vec<String> {

@@ -30,26 +30,35 @@ pub struct PruneReport {
 
 /// Kind of the entries for folders of `RUN --mount=type=cache`.
 const FOLDER: &str = "exec.cachemount";
+/// Kind of the entries for downloads.
+pub(crate) const WEB: &str = "source.http";
+/// Kind of the entries for checkouts.
+pub(crate) const GIT: &str = "source.git.checkout";
 
 impl Shared {
     /// Notes that a folder of `RUN --mount=type=cache` is there and used.
     pub(crate) fn note_cache_folder(&self, id: &str, path: &Path) -> Result<()> {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        self.note_folder(&name, &format!("cache mount {id}"), FOLDER)
+    }
+
+    /// Notes that a folder of the builder's is there and used.
+    pub(crate) fn note_folder(&self, name: &str, text: &str, kind: &str) -> Result<()> {
         let now = Timestamp::now();
-        if self.cache.take(&name).is_some() {
-            self.cache.note_uses(&[name]);
+        if self.cache.take(name).is_some() {
+            self.cache.note_uses(&[name.to_owned()]);
             return Ok(());
         }
         let entry = Entry {
-            key: name,
+            key: name.to_owned(),
             slot: String::new(),
-            text: format!("cache mount {id}"),
+            text: text.to_owned(),
             parent: None,
             layer: None,
             created: now,
             last_used: now,
             uses: 0,
-            kind: FOLDER.to_owned(),
+            kind: kind.to_owned(),
         };
         self.cache.put(entry, &Key::default())
     }
@@ -59,6 +68,7 @@ impl Shared {
         match (&entry.layer, entry.kind.as_str()) {
             (Some(layer), _) => layer.bytes,
             (None, FOLDER) => folder_bytes(&self.folders.root().join(&entry.key)),
+            (None, WEB | GIT) => folder_bytes(&self.remotes.root().join(&entry.key)),
             (None, _) => 0,
         }
     }
@@ -85,6 +95,9 @@ impl Shared {
                     }
                     _ => {}
                 }
+            }
+            if crate::fetch::KINDS.contains(&entry.kind.as_str()) && !self.remotes.remove(&entry.key)? {
+                continue;
             }
             self.cache.remove(&entry.key)?;
             total = total.saturating_sub(bytes);

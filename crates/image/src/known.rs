@@ -100,6 +100,10 @@ impl Shared {
             self.records.delete(KNOWN_TABLE, diff_id, Durability::Crash)?;
         }
         let is_here = |id: &str| Digest::parse(id).is_ok_and(|id| index.images.contains_key(&id));
+        let (attested, _) = self.records.summaries::<u32>(crate::attest::ATTESTATION_TABLE)?;
+        for (id, _) in attested.iter().filter(|(id, _)| !is_here(id)) {
+            self.records.delete(crate::attest::ATTESTATION_TABLE, id, Durability::Crash)?;
+        }
         for (id, _) in manifests.iter().filter(|(id, _)| !is_here(id)) {
             self.records.delete(MANIFEST_TABLE, id, Durability::Crash)?;
         }

@@ -14,7 +14,10 @@
 //! This crate knows containers only by [`InUse`], and never touches HTTP.
 
 mod arrival;
+mod attest;
+mod bring;
 mod build;
+mod bundle;
 mod change;
 mod collect;
 mod commit;
@@ -47,7 +50,10 @@ mod stream;
 mod tag;
 mod usage;
 
+pub use attest::{Attestation, Predicate};
+pub use bring::LayerPlace;
 pub use build::{Hold, Keeper, OwnLayer};
+pub use bundle::Bundle;
 pub use change::apply as apply_changes;
 pub use collect::Swept;
 pub use commit::CommitRequest;

@@ -105,26 +105,57 @@ fn choose(index: &Index, names: &[String]) -> Result<Vec<Chosen>> {
 }
 
 /// What a blob of the archive is made from.
-enum Blob {
+pub(crate) enum Blob {
     Layer(Digest),
     Bytes(Vec<u8>),
 }
 
+/// Blobs of an archive by their digests.
+pub(crate) type Blobs = BTreeMap<Digest, Blob>;
+
+/// Adds all blobs of an image; gives the descriptor of its manifest.
+pub(crate) fn add_image(shared: &Shared, index: &Index, image: &ImageRecord, blobs: &mut Blobs) -> Result<Descriptor> {
+    let config = shared.content.read_small(&image.id, CONFIG_BYTES_MAX)?;
+    let layers = layers_of(index, image)?;
+    let (descriptor, manifest) = manifest_of(image, &layers);
+    blobs.insert(image.id.clone(), Blob::Bytes(config));
+    blobs.insert(descriptor.digest.clone(), Blob::Bytes(manifest));
+    for (chain, layer) in image.chain_ids.iter().zip(&layers) {
+        blobs.insert(layer.digest.clone(), Blob::Layer(chain.clone()));
+    }
+    Ok(descriptor)
+}
+
+/// Writes an OCI layout.
+pub(crate) fn write_layout(
+    shared: &Shared,
+    index: &Index,
+    blobs: &Blobs,
+    manifests: Vec<Descriptor>,
+    output: &mut dyn Write,
+) -> Result<()> {
+    let oci = OciIndex { schema_version: 2, media_type: Some(OCI_INDEX.to_owned()), manifests, annotations: None };
+    let mut archive = Writer::new(output);
+    for directory in ["blobs/", "blobs/sha256/"] {
+        archive.append(&Entry::new(directory, Kind::Directory), &mut io::empty())?;
+    }
+    for (digest, blob) in blobs {
+        write_blob(shared, index, &mut archive, digest, blob)?;
+    }
+    write_file(&mut archive, "index.json", &bytes_of(&oci))?;
+    write_file(&mut archive, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    archive.finish()?;
+    Ok(())
+}
+
 fn write(shared: &Shared, index: &Index, chosen: &[Chosen], output: &mut dyn Write) -> Result<()> {
-    let mut blobs: BTreeMap<Digest, Blob> = BTreeMap::new();
+    let mut blobs = Blobs::new();
     let mut manifests = Vec::new();
     let mut docker = Vec::new();
     let mut repositories: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for Chosen { image, tags } in chosen {
-        let config = shared.content.read_small(&image.id, CONFIG_BYTES_MAX)?;
-        let layers = layers_of(index, image)?;
-        let (descriptor, manifest) = manifest_of(image, &layers);
-        docker.push(docker_entry(image, tags, &layers));
-        blobs.insert(image.id.clone(), Blob::Bytes(config));
-        blobs.insert(descriptor.digest.clone(), Blob::Bytes(manifest));
-        for (chain, layer) in image.chain_ids.iter().zip(&layers) {
-            blobs.insert(layer.digest.clone(), Blob::Layer(chain.clone()));
-        }
+        let descriptor = add_image(shared, index, image, &mut blobs)?;
+        docker.push(docker_entry(image, tags, &layers_of(index, image)?));
         manifests.extend(named(&descriptor, tags));
         for reference in tags.iter().filter_map(|tag| Reference::parse(tag).ok()) {
             let tag = reference.tag().unwrap_or_default().to_owned();
@@ -150,7 +181,7 @@ fn write(shared: &Shared, index: &Index, chosen: &[Chosen], output: &mut dyn Wri
     Ok(())
 }
 
-fn layers_of(index: &Index, image: &ImageRecord) -> Result<Vec<Descriptor>> {
+pub(crate) fn layers_of(index: &Index, image: &ImageRecord) -> Result<Vec<Descriptor>> {
     let missing =
         |chain: &Digest| Error::Damaged { id: image.id.to_string(), reason: format!("its layer {chain} is missing") };
     let mut layers = Vec::new();
@@ -166,7 +197,7 @@ pub fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
     Descriptor { media_type: media_type.to_owned(), digest, size, platform: None, annotations: None }
 }
 
-fn manifest_of(image: &ImageRecord, layers: &[Descriptor]) -> (Descriptor, Vec<u8>) {
+pub(crate) fn manifest_of(image: &ImageRecord, layers: &[Descriptor]) -> (Descriptor, Vec<u8>) {
     let manifest = Manifest {
         schema_version: 2,
         media_type: Some(OCI_MANIFEST.to_owned()),
@@ -179,7 +210,7 @@ fn manifest_of(image: &ImageRecord, layers: &[Descriptor]) -> (Descriptor, Vec<u
 }
 
 /// The descriptor once for each name, or once without.
-fn named(descriptor: &Descriptor, tags: &[String]) -> Vec<Descriptor> {
+pub(crate) fn named(descriptor: &Descriptor, tags: &[String]) -> Vec<Descriptor> {
     if tags.is_empty() {
         return vec![descriptor.clone()];
     }
@@ -208,7 +239,7 @@ fn docker_entry(image: &ImageRecord, tags: &[String], layers: &[Descriptor]) -> 
 }
 
 /// Serialised; these types have no map keys or values that JSON cannot hold.
-fn bytes_of(value: &impl serde::Serialize) -> Vec<u8> {
+pub(crate) fn bytes_of(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 

@@ -35,6 +35,7 @@ mod tags;
 mod token;
 mod trust;
 mod upload;
+mod web;
 
 pub use client::Client;
 pub use credentials::Credentials;
@@ -47,6 +48,7 @@ pub use proxy::Proxies;
 pub use repository::Repository;
 pub use search::Found;
 pub use upload::{Contents, Uploaded};
+pub use web::{WebAnswer, WebRequest};
 
 #[cfg(test)]
 mod tests;

@@ -36,6 +36,8 @@ impl Classic {
     /// The lines that an event brings.
     pub fn lines(&mut self, event: Event) -> Vec<Progress> {
         match event {
+            // Steps of the builder's own have no instruction: Docker prints none.
+            Event::Vertex(vertex) if vertex.text.is_empty() => {}
             Event::Vertex(vertex) => self.vertex(&vertex),
             Event::Log(log) => {
                 if let Some(step) = self.steps.get_mut(&log.vertex) {
@@ -178,8 +180,10 @@ mod tests {
             Event::Outcome(Outcome {
                 images: vec![format!("sha256:{}", "ab".repeat(32))],
                 names: vec!["x".into()],
+                pushed: None,
                 reference: "r".into(),
                 error: error.map(str::to_owned),
+                shown: None,
             })
         };
         let lines: String =

@@ -51,6 +51,11 @@ fn name(reference: &str) -> &str {
 pub async fn files(State(engine): State<Arc<Engine>>, Path(image): Path<String>) -> Answer {
     let id = Digest::parse(&image).map_err(|error| Error::Invalid(error.to_string()))?;
     let (root, guard) = engine.builder.files(&id).await?;
+    Ok(packed(root, guard))
+}
+
+/// A folder as a tar archive; `guard` keeps it until it is packed.
+pub fn packed(root: std::os::fd::OwnedFd, guard: Box<dyn std::any::Any + Send + Sync>) -> Response {
     let (sender, mut pieces) = mpsc::channel::<std::io::Result<Bytes>>(QUEUE);
     tokio::task::spawn_blocking(move || {
         let output = std::io::BufWriter::with_capacity(64 << 10, Sink(sender.clone()));
@@ -63,7 +68,7 @@ pub async fn files(State(engine): State<Arc<Engine>>, Path(image): Path<String>)
         }
     });
     let body = futures_util::stream::poll_fn(move |context| pieces.poll_recv(context));
-    Ok(stream::bytes(TAR, Box::pin(body)))
+    stream::bytes(TAR, Box::pin(body))
 }
 
 struct Sink(mpsc::Sender<std::io::Result<Bytes>>);

@@ -1,9 +1,11 @@
 //! Builds: Docker's `POST /build` with its stream, berth's own contexts and history beside it.
 
 mod answer;
+mod cache;
 mod classic;
 mod context;
 mod history;
+mod output;
 mod prune;
 mod reader;
 mod start;
@@ -29,4 +31,6 @@ pub fn routes() -> Router<Arc<Engine>> {
         .route("/berth/build/history/{reference}", get(history::inspect).delete(history::remove))
         .route("/berth/build/history/{reference}/logs", get(history::logs))
         .route("/berth/build/files/{image}", get(history::files))
+        .route("/berth/build/cache/{reference}", get(output::cache))
+        .route("/berth/build/bundle", get(output::bundle))
 }

@@ -8,7 +8,7 @@ use axum::{
     http::HeaderMap,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use berth_build::{Client, ContextSource, Folder, NoCache, Request, Source};
+use berth_build::{Attest, Client, ContextSource, Folder, NoCache, RemoteContext, Request, Source};
 use berth_remote::Credentials;
 use berth_spec::{Platform, Reference, model};
 use futures_util::future::BoxFuture;
@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use super::{
     answer::{self, Form},
+    cache,
     classic::Classic,
     reader::BodyReader,
 };
@@ -76,52 +77,79 @@ impl Client for Sent {
 }
 
 pub async fn build(State(engine): State<Arc<Engine>>, query: Query, request: HttpRequest) -> Answer {
-    if let Some(address) = query.get("remote") {
-        let text = format!("cannot build from {address}: send its files as the context");
-        return Err(Error::Invalid(text).into());
-    }
     let (parts, sent) = request.into_parts();
     let name = query.text("dockerfile").unwrap_or_else(|| "Dockerfile".to_owned());
-    let (folder, extra) = match query.get("context") {
-        Some(id) => {
+    let is_described = query.get("context").is_some() || is_json(&parts.headers);
+    let (extra, archive) = match is_described {
+        true => {
             let bytes = to_bytes(sent, EXTRA_MAX).await.map_err(|_| Error::BodyTooLarge(EXTRA_MAX))?;
-            let extra = if bytes.is_empty() { Extra::default() } else { body::decode(&bytes)? };
-            (engine.builder.contexts().take(id)?, extra)
+            (if bytes.is_empty() { Extra::default() } else { body::decode(&bytes)? }, None)
         }
-        None => {
+        false => (Extra::default(), Some(sent)),
+    };
+    let client: Arc<dyn Client> = Arc::new(Sent { headers: parts.headers, secrets: secrets(&extra)? });
+    let context = match (query.get("context"), query.get("remote").filter(|remote| !remote.is_empty()), archive) {
+        (Some(id), ..) => RemoteContext::Folder(engine.builder.contexts().take(id)?),
+        (None, Some(address), _) => engine.builder.remote_context(address, &registry::policy(&engine), &client).await?,
+        (None, None, Some(sent)) => {
             let reader = BodyReader::new(body::stream(sent));
             let contexts = engine.builder.contexts().clone();
             let work = tokio::task::spawn_blocking(move || contexts.unpack(reader));
-            let folder = work.await.map_err(|error| Error::Body(error.to_string()))??;
-            (folder, Extra::default())
+            RemoteContext::Folder(work.await.map_err(|error| Error::Body(error.to_string()))??)
         }
+        (None, None, None) => return Err(Error::Invalid("a build needs a context".to_owned()).into()),
     };
-    let dockerfile = match &extra.dockerfile {
-        Some(text) => text.clone().into_bytes(),
-        None => folder.read(&name)?,
-    };
-    let mut wanted = Request::new(dockerfile, Source::Folder(Arc::new(Ready(folder))));
+    let mut wanted = described(&context, &extra, &name)?;
     wanted.dockerfile_name = name;
     fill(&mut wanted, &query)?;
-    for (name, place) in extra.contexts {
-        let source = match place.strip_prefix("docker-image://") {
-            Some(image) => Source::Image(image.to_owned()),
-            None => Source::Folder(Arc::new(Ready(engine.builder.contexts().take(&place)?))),
-        };
-        wanted.contexts.insert(name, source);
+    for (name, place) in &extra.contexts {
+        wanted.contexts.insert(name.clone(), named(&engine, place)?);
     }
+    wanted.cache_from = cache::from(&engine, &query)?;
+    wanted.cache_to = cache::to(&query)?;
     wanted.policy = registry::policy(&engine);
-    let mut secrets = BTreeMap::new();
-    for (id, text) in extra.secrets {
-        let bytes = STANDARD.decode(&text).map_err(|error| Error::Invalid(format!("secret {id}: {error}")))?;
-        secrets.insert(id, bytes);
-    }
-    wanted.client = Arc::new(Sent { headers: parts.headers, secrets });
+    wanted.client = client;
     let form = match query.flag("events")? {
         true => Form::Events,
         false => Form::Classic(Classic::new(query.flag("q")?)),
     };
     answer::run(engine.builder.clone(), wanted, form).await
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(axum::http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("application/json"))
+}
+
+fn secrets(extra: &Extra) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+    let decode = |(id, text): (&String, &String)| match STANDARD.decode(text) {
+        Ok(bytes) => Ok((id.clone(), bytes)),
+        Err(error) => Err(Error::Invalid(format!("secret {id}: {error}")).into()),
+    };
+    extra.secrets.iter().map(decode).collect()
+}
+
+/// A request for the Dockerfile that a context, or the client itself, has.
+fn described(context: &RemoteContext, extra: &Extra, name: &str) -> Result<Request, Failure> {
+    let own = extra.dockerfile.as_ref().map(|text| text.clone().into_bytes());
+    Ok(match context {
+        RemoteContext::Folder(folder) => {
+            let dockerfile = own.map_or_else(|| folder.read(name), Ok)?;
+            Request::new(dockerfile, Source::Folder(Arc::new(Ready(folder.clone()))))
+        }
+        RemoteContext::Dockerfile(bytes) => Request::new(own.unwrap_or_else(|| bytes.clone()), Source::Nothing),
+    })
+}
+
+/// A named context: an image, an address, or the id of a folder that was sent.
+fn named(engine: &Engine, place: &str) -> Result<Source, Failure> {
+    if let Some(image) = place.strip_prefix("docker-image://") {
+        return Ok(Source::Image(image.to_owned()));
+    }
+    if place.contains("://") || place.contains('@') || place.starts_with("github.com/") {
+        return Ok(Source::Remote(place.to_owned()));
+    }
+    Ok(Source::Folder(Arc::new(Ready(engine.builder.contexts().take(place)?))))
 }
 
 fn fill(wanted: &mut Request, query: &Query) -> Result<(), Failure> {
@@ -138,8 +166,10 @@ fn fill(wanted: &mut Request, query: &Query) -> Result<(), Failure> {
         (false, stages) if stages.is_empty() => NoCache::Nothing,
         (false, stages) => NoCache::Stages(stages),
     };
-    if let Some(text) = query.get("cachefrom") {
-        wanted.cache_from = body::decode(text.as_bytes())?;
+    wanted.push = query.flag("push")?;
+    wanted.always_index = query.flag("index")?;
+    for text in query.all("attest") {
+        wanted.attest.extend(Attest::parse(&text).map_err(Error::Invalid)?);
     }
     if let Some(text) = query.get("platform") {
         let parse = |text: &str| Platform::parse(text).map_err(|error| Error::Invalid(error.to_string()));

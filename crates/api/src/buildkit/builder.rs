@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use berth_build::{Allowed, Event, Folder, NoCache, Request, Source};
+use berth_build::{Allowed, Attest, CacheFrom, CacheTo, Event, Folder, NoCache, RemoteContext, Request, Source};
 use berth_buildkit::{
     Builder, Solve, find,
     grpc::{Code, Status},
@@ -117,6 +117,7 @@ impl SolveDoor {
             request.contexts.insert(name.clone(), named(&solve, &session, value)?);
         }
         request.tags = exports.names.clone();
+        request.push = exports.push;
         request.policy = registry::policy(&self.0);
         let shown = (request.dockerfile_name.clone(), request.dockerfile.clone());
         let (sender, mut events) = mpsc::channel(QUEUE);
@@ -171,8 +172,18 @@ impl SolveDoor {
                 Ok(Inputs { dockerfile, context: Source::Folder(Arc::new(Here(folder))) })
             }
             request::Source::Remote(address) => {
-                let message = format!("the context {address:?} is not there: use a folder or an archive of the client");
-                Err(Status::new(Code::Unimplemented, message))
+                let client: Arc<dyn berth_build::Client> = Arc::new(SessionClient(Arc::clone(session)));
+                let policy = registry::policy(&self.0);
+                match self.0.builder.remote_context(address, &policy, &client).await.map_err(failed)? {
+                    RemoteContext::Dockerfile(dockerfile) => Ok(Inputs { dockerfile, context: Source::Nothing }),
+                    RemoteContext::Folder(folder) => {
+                        let dockerfile = match &options.dockerfile {
+                            Some(request::Source::Local(_)) => find(&solve.contexts, session, options).await?.bytes,
+                            _ => read_in(folder.clone(), &options.filename).await?,
+                        };
+                        Ok(Inputs { dockerfile, context: Source::Folder(Arc::new(Here(folder))) })
+                    }
+                }
             }
         }
     }
@@ -199,14 +210,7 @@ async fn session_of(solve: &Solve, name: &str, own: &Arc<Session>) -> Result<Arc
 /// What a solve may ask for and this builder does not have, by name.
 fn refuse_absent(solve: &Solve) -> Result<(), Status> {
     let refuse = |what: String| Err(Status::new(Code::Unimplemented, format!("{what} is not there")));
-    for (kind, value) in &solve.options.attestations {
-        // What a client adds of its own accord is made only where the result can hold it.
-        let off = value.split(',').any(|part| matches!(part, "disabled=true" | "inline-only=true"));
-        if !off {
-            return refuse(format!("attestation {kind:?}"));
-        }
-    }
-    if let Some(cache) = solve.cache_exports.iter().find(|cache| cache.kind != "inline") {
+    if let Some(cache) = solve.cache_exports.iter().find(|cache| cache.kind == "local") {
         return refuse(format!("cache export type={}", cache.kind));
     }
     if let Some(cache) = solve.cache_imports.iter().find(|cache| cache.kind != "registry") {
@@ -233,7 +237,17 @@ fn fill(request: &mut Request, solve: &Solve, session: &Arc<Session>) -> Result<
     };
     request.pull = options.pull;
     let references = solve.cache_imports.iter().filter_map(|cache| cache.attrs.get("ref"));
-    request.cache_from = references.cloned().collect();
+    request.cache_from = references.cloned().map(CacheFrom::Registry).collect();
+    request.cache_to = solve.cache_exports.iter().map(cache_to).collect::<Result<_, _>>()?;
+    request.always_index = options.multi_platform;
+    for (kind, value) in &options.attestations {
+        // What a client adds of its own accord is made only where the result can hold it.
+        if value.split(',').any(|part| part == "inline-only=true") {
+            continue;
+        }
+        let attest = Attest::parse(&format!("type={kind},{value}"));
+        request.attest.extend(attest.map_err(|text| Status::new(Code::Unimplemented, text))?);
+    }
     request.network = options.network.clone();
     request.add_hosts = options.add_hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect();
     request.shm_bytes = options.shm_size_bytes.and_then(|bytes| i64::try_from(bytes).ok());
@@ -253,13 +267,28 @@ fn fill(request: &mut Request, solve: &Solve, session: &Arc<Session>) -> Result<
     Ok(())
 }
 
-/// A named context: `local:NAME`, `docker-image://REFERENCE`.
+/// `type=inline`, `type=registry,ref=NAME,mode=max`.
+fn cache_to(cache: &request::Cache) -> Result<CacheTo, Status> {
+    let known = ["ref", "mode", "image-manifest", "oci-mediatypes", "compression", "ignore-error", "force-compression"];
+    if let Some(name) = cache.attrs.keys().find(|name| !known.contains(&name.as_str())) {
+        return Err(Status::new(Code::Unimplemented, format!("cache option {name:?} is not there")));
+    }
+    let max = cache.attrs.get("mode").is_some_and(|mode| mode == "max");
+    match (cache.kind.as_str(), cache.attrs.get("ref")) {
+        ("inline", _) => Ok(CacheTo::Inline),
+        (_, Some(reference)) => Ok(CacheTo::Registry { reference: reference.clone(), max }),
+        (_, None) => Err(Status::invalid("a cache on a registry needs a ref")),
+    }
+}
+
+/// A named context: `local:NAME`, `docker-image://REFERENCE`, a repository, an archive.
 fn named(solve: &Solve, session: &Arc<Session>, value: &str) -> Result<Source, Status> {
     if let Some(name) = value.strip_prefix("local:") {
         return Ok(folder(solve, session, Wanted { name: name.to_owned(), ..Wanted::default() }));
     }
     match value.strip_prefix("docker-image://") {
         Some(reference) => Ok(Source::Image(reference.to_owned())),
+        None if value.contains("://") && !value.starts_with("oci-layout://") => Ok(Source::Remote(value.to_owned())),
         None => Err(Status::new(Code::Unimplemented, format!("the build context {value:?} is not there"))),
     }
 }

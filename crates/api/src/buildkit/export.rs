@@ -10,13 +10,12 @@ use berth_buildkit::{
     request::{Export, ExportKind},
     session::{FileSink, Session},
 };
-use berth_image::PushRequest;
-use berth_spec::Reference;
+use berth_image::Bundle;
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
-use super::{builder::berth_build_id, client::SessionClient};
-use crate::{Engine, registry};
+use super::builder::berth_build_id;
+use crate::Engine;
 
 /// Pieces of an archive between the packer and the session.
 const PIECES: usize = 8;
@@ -28,7 +27,8 @@ const IDLE: &[&str] =
 pub struct Plan {
     /// Names of the image.
     pub names: Vec<String>,
-    push: bool,
+    /// The image goes to the registry of each of its names.
+    pub push: bool,
     client: Vec<Export>,
 }
 
@@ -75,7 +75,13 @@ pub async fn run(
     if !plan.names.is_empty() {
         told.insert("image.name".to_owned(), plan.names.join(","));
     }
+    let several = finished.images.len() > 1;
     for export in &plan.client {
+        if several && export.kind != ExportKind::Oci {
+            let message =
+                format!("output {:?} of several platforms is not there: use type=oci or a registry", export.kind);
+            return Err(Status::new(Code::Unimplemented, message));
+        }
         let name = match export.kind {
             ExportKind::Local => "exporting to client directory",
             ExportKind::Tar => "exporting to client tarball",
@@ -89,17 +95,22 @@ pub async fn run(
                     session.send_tree(export.index, root).await.map(drop)
                 }
                 ExportKind::Tar => tar(engine, session, export.index, &image.id).await,
-                _ => archive(engine, session, export.index, &plan.names, &id).await,
+                ExportKind::Oci => {
+                    let images = finished.images.iter().map(|image| image.id.clone()).collect();
+                    let bundle = Bundle { images, always_index: several };
+                    let pieces = engine.images.save_bundle(&bundle, &plan.names).await;
+                    archive(pieces, session, export.index).await
+                }
+                _ => {
+                    let names = if plan.names.is_empty() { vec![id.clone()] } else { plan.names.clone() };
+                    archive(engine.images.save(&names).await, session, export.index).await
+                }
             }
         };
         step(progress, &finished.reference, name, work).await?;
     }
-    if plan.push {
-        for name in &plan.names {
-            let digest =
-                step(progress, &finished.reference, &format!("pushing {name}"), push(engine, session, name)).await?;
-            told.insert("containerimage.digest".to_owned(), digest);
-        }
+    if let Some(digest) = &finished.pushed {
+        told.insert("containerimage.digest".to_owned(), digest.to_string());
     }
     Ok(told)
 }
@@ -118,25 +129,6 @@ async fn step<T>(
     let error = outcome.as_ref().err().map(|status| status.message.clone()).unwrap_or_default();
     progress.vertex(Vertex { completed: Some(Timestamp::now()), error, ..vertex });
     outcome
-}
-
-async fn push(engine: &Engine, session: &Arc<Session>, name: &str) -> Result<String, Status> {
-    let reference = Reference::parse(name).map_err(|error| Status::invalid(error.to_string()))?;
-    let reference = match reference.tag() {
-        Some(_) => reference,
-        None => reference.with_tag("latest").map_err(|error| Status::invalid(error.to_string()))?,
-    };
-    let client = SessionClient(Arc::clone(session));
-    let wanted = PushRequest {
-        credentials: berth_build::Client::credentials(&client, &reference).await,
-        reference,
-        platform: None,
-        policy: registry::policy(engine),
-        uploads: engine.settings().uploads,
-    };
-    let pushed =
-        engine.images.push(wanted, None).await.map_err(|error| Status::new(Code::Unknown, error.to_string()))?;
-    Ok(pushed.first().map(|pushed| pushed.digest.to_string()).unwrap_or_default())
 }
 
 /// The files as a tar.
@@ -160,11 +152,14 @@ async fn tar(engine: &Engine, session: &Session, index: usize, id: &berth_spec::
     sink.finish().await
 }
 
-/// The image as `docker load` and readers of OCI layouts want it.
-async fn archive(engine: &Engine, session: &Session, index: usize, names: &[String], id: &str) -> Result<(), Status> {
-    let names = if names.is_empty() { vec![id.to_owned()] } else { names.to_vec() };
+/// An archive of images, sent as it is made.
+async fn archive(
+    pieces: berth_image::Result<berth_image::ByteStream>,
+    session: &Session,
+    index: usize,
+) -> Result<(), Status> {
     let failed = |error: &dyn std::fmt::Display| Status::new(Code::Unknown, error.to_string());
-    let mut stream = engine.images.save(&names).await.map_err(|error| failed(&error))?;
+    let mut stream = pieces.map_err(|error| failed(&error))?;
     let mut sink: FileSink = session.file_sink(index, &BTreeMap::new()).await?;
     while let Some(piece) = stream.next().await {
         sink.write(&piece.map_err(|error| failed(&error))?).await?;

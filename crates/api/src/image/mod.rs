@@ -1,6 +1,7 @@
 //! Operations on images. Names hold slashes, so paths with a verb behind the name share one route each method, and
 //! [`path`] splits them.
 
+mod attestations;
 mod create;
 mod list;
 mod load;

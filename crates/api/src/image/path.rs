@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use axum::{extract::State, http::HeaderMap};
 
-use super::{push, save, simple};
+use super::{attestations, push, save, simple};
 use crate::{Engine, Error, failure::Answer, name::Name, query::Query};
 
-pub async fn get(State(engine): State<Arc<Engine>>, Name(path): Name) -> Answer {
+pub async fn get(State(engine): State<Arc<Engine>>, Name(path): Name, query: Query) -> Answer {
     match path.rsplit_once('/') {
         Some((name, "json")) => simple::inspect(&engine, name).await,
         Some((name, "history")) => simple::history(&engine, name).await,
         Some((name, "get")) => save::save(&engine, &[name.to_owned()]).await,
-        Some((_, "attestations")) => Err(Error::NotBuilt("image attestation").into()),
+        Some((name, "attestations")) => attestations::list(&engine, name, &query).await,
         _ => Err(Error::NoPage.into()),
     }
 }

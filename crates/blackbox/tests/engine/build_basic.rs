@@ -3,7 +3,7 @@
 use berth_blackbox::Engine;
 
 /// A folder with these files, below the engine's own place.
-fn folder(engine: &Engine, name: &str, files: &[(&str, &str)]) -> String {
+pub fn folder(engine: &Engine, name: &str, files: &[(&str, &str)]) -> String {
     let root = engine.place().join(name);
     for (path, text) in files {
         let path = root.join(path);

@@ -105,49 +105,12 @@ fn walk(root: &Path, way: &str, ignore: &Ignore, dockerfile: &str, entries: &mut
     Ok(())
 }
 
-/// Brings the files of an image to where an `--output` says.
-pub async fn receive(client: &Client, id: &str, output: &str) -> Result<(), Failure> {
-    let (mut kind, mut place) = ("", "");
-    for field in output.split(',') {
-        match field.split_once('=') {
-            Some(("type", value)) => kind = value,
-            Some(("dest", value)) => place = value,
-            None => (kind, place) = (if output == "-" { "tar" } else { "local" }, field),
-            Some(_) => return Err(Failure::new(format!("unknown field {field:?} of --output"))),
-        }
-    }
-    let request = match kind {
-        "image" => return Ok(()),
-        "oci" | "docker" => Request::get("/images/get").each("names", [id]),
-        "local" | "tar" => Request::get(format!("/berth/build/files/{id}")),
-        other => return Err(Failure::new(format!("unknown output type {other:?}"))),
-    };
-    let mut stream = client.stream(request).await?;
-    if kind == "local" {
-        let folder = PathBuf::from(place);
-        std::fs::create_dir_all(&folder).map_err(|error| Failure::new(error.to_string()))?;
-        let (sender, receiver) = std::sync::mpsc::sync_channel(16);
-        let unpack = std::thread::spawn(move || crate::build::context::unpack(receiver, &folder));
-        while let Some(piece) = stream.next().await? {
-            if sender.send(piece).is_err() {
-                break;
-            }
-        }
-        drop(sender);
-        let unpacked = unpack.join().map_err(|_| Failure::new("unpacking failed"))?;
-        return unpacked.map_err(|error| Failure::new(error.to_string()));
-    }
-    let mut out: Box<dyn std::io::Write> = match place {
-        "" | "-" => Box::new(std::io::stdout()),
-        path => {
-            let made = std::fs::File::create(path);
-            Box::new(made.map_err(|error| Failure::new(format!("open {path}: {}", crate::text::os(&error))))?)
-        }
-    };
-    while let Some(piece) = stream.next().await? {
-        out.write_all(&piece)?;
-    }
-    Ok(())
+/// Unpacks what is sent into a folder, on a thread of its own.
+pub fn unpacker(
+    folder: PathBuf,
+) -> (std::sync::mpsc::SyncSender<bytes::Bytes>, std::thread::JoinHandle<std::io::Result<()>>) {
+    let (sender, receiver) = std::sync::mpsc::sync_channel(16);
+    (sender, std::thread::spawn(move || unpack(receiver, &folder)))
 }
 
 struct Pieces {

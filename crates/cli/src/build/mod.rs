@@ -1,29 +1,42 @@
 //! `berth build`: sends what changed of a folder, builds, shows how it goes.
 
+mod cache;
 mod context;
+mod live;
+mod output;
 mod progress;
 mod request;
 
-use std::io::{IsTerminal, Read};
+use std::io::{IsTerminal, Read, Write};
 
 use serde_json::Value;
 
 use crate::call::{Call, Failure, Outcome};
 use crate::grammar::{Arity, Command, Flag};
+use output::Output;
 pub use progress::{Mode, Progress};
 
 static FLAGS: &[Flag] = &[
     Flag::list("add-host", "Add a custom host-to-IP mapping (\"host:ip\")").value("strings"),
     Flag::list("allow", "Allow extra privileged entitlement (\"network.host\", \"security.insecure\")")
         .value("strings"),
+    Flag::list("attest", "Attestation parameters (\"type=sbom\", \"type=provenance,mode=max\")").value("list"),
     Flag::list("build-arg", "Set build-time variables").value("list"),
     Flag::list("build-context", "Additional build contexts (\"name=path\")").value("strings"),
+    Flag::list("cache-from", "External cache sources (\"type=registry,ref=NAME\", \"type=local,src=DIR\")")
+        .value("list"),
+    Flag::list(
+        "cache-to",
+        "Cache export destinations (\"type=registry,ref=NAME,mode=max\", \"type=local,dest=DIR\", \"type=inline\")",
+    )
+    .value("list"),
     Flag::text("cgroup-parent", "Set the parent cgroup for the \"RUN\" instructions during build"),
     Flag::switch("check", "Judge the Dockerfile and build nothing"),
     Flag::switch("explain", "Say for each step why it was cached or not"),
     Flag::text("file", "Name of the Dockerfile (default: \"PATH/Dockerfile\")").short('f'),
     Flag::text("iidfile", "Write the image ID to a file"),
     Flag::list("label", "Set metadata for an image").value("list"),
+    Flag::switch("load", "Shorthand for \"--output=type=image\", which every build does"),
     Flag::bytes("memory", "Memory limit of each step").short('m'),
     Flag::text("metadata-file", "Write build result metadata to a file"),
     Flag::text("network", "Set the networking mode for the \"RUN\" instructions during build").default("default"),
@@ -38,8 +51,11 @@ static FLAGS: &[Flag] = &[
         "Set type of progress output (\"auto\", \"none\", \"plain\", \"quiet\", \"rawjson\", \"tty\")",
     )
     .default("auto"),
+    Flag::text("provenance", "Shorthand for \"--attest=type=provenance\""),
     Flag::switch("pull", "Always attempt to pull all referenced images"),
+    Flag::switch("push", "Shorthand for \"--output=type=registry\""),
     Flag::switch("quiet", "Suppress the build output and print image ID on success").short('q'),
+    Flag::text("sbom", "Shorthand for \"--attest=type=sbom\""),
     Flag::list("secret", "Secret to expose to the build (\"id=mysecret[,src=/local/secret]\")").value("list"),
     Flag::bytes("shm-size", "Shared memory size for build containers"),
     Flag::list("tag", "Name and optionally a tag (\"name:tag\")").short('t').value("list"),
@@ -48,18 +64,37 @@ static FLAGS: &[Flag] = &[
 
 /// `berth build`.
 pub static COMMAND: Command =
-    Command::verb("[OPTIONS] PATH | -", "Start a build", Arity::Exactly(1), |call| Box::pin(build(call)))
+    Command::verb("[OPTIONS] PATH | URL | -", "Start a build", Arity::Exactly(1), |call| Box::pin(build(call)))
         .with(&[FLAGS])
         .at(&["build", "builder build", "image build"]);
 
 async fn build(call: Call) -> Outcome {
     let mode = mode(&call)?;
     let place = call.args[0].as_str();
-    let mut request = request::describe(&call)?;
+    let outputs: Vec<Output> = call.flags.list("output").map(Output::parse).collect::<Result<_, _>>()?;
+    let platforms: Vec<String> =
+        call.flags.list("platform").flat_map(|list| list.split(',')).map(str::to_owned).collect();
+    outputs.iter().try_for_each(|output| output.check(platforms.len()))?;
+    let mut request = request::describe(&call)?
+        .each("t", outputs.iter().flat_map(|output| &output.names).map(String::as_str))
+        .on("push", call.flags.on("push") || outputs.iter().any(|output| output.push))
+        .text("cachefrom", &cache::from(&call).await?.to_string())
+        .text("cacheto", &cache::to(&call)?.to_string());
     let stream = match place {
         "-" => {
             request = request.body(berth_client::Body::reader(archive()?), "application/x-tar");
             call.client()?.stream(request).await?
+        }
+        address if request::is_remote(address) => {
+            let (dockerfile, name) = match call.flags.text("file") {
+                "-" => request::dockerfile(&call, address)?,
+                name => (None, Some(name.to_owned()).filter(|name| !name.is_empty())),
+            };
+            let extra = request::extra(&call, dockerfile).await?;
+            let name = name.as_deref().unwrap_or("Dockerfile");
+            let request = request.text("remote", address).text("dockerfile", name);
+            let body = std::io::Cursor::new(extra.to_string());
+            call.client()?.stream(request.body(berth_client::Body::reader(body), "application/json")).await?
         }
         path => {
             let (dockerfile, name) = request::dockerfile(&call, path)?;
@@ -76,14 +111,17 @@ async fn build(call: Call) -> Outcome {
         progress.show(&event)?;
     }
     let outcome = progress.finish()?;
+    if let Some(shown) = outcome["shown"].as_str().filter(|_| !matches!(mode, Mode::Raw | Mode::Quiet)) {
+        writeln!(std::io::stderr(), "{}", progress::printable(shown))?;
+    }
     if let Some(reason) = outcome["error"].as_str() {
         return Err(Failure::new(format!("ERROR: failed to build: {reason}")));
     }
-    finish(&call, &outcome).await
+    finish(&call, &outcome, &outputs, &platforms).await
 }
 
 /// What is said and written after a build.
-async fn finish(call: &Call, outcome: &Value) -> Outcome {
+async fn finish(call: &Call, outcome: &Value, outputs: &[Output], platforms: &[String]) -> Outcome {
     let id = outcome["images"][0].as_str().unwrap_or_default();
     let write = |path: &str, text: &str| {
         std::fs::write(path, text).map_err(|error| Failure::new(format!("open {path}: {}", crate::text::os(&error))))
@@ -93,13 +131,16 @@ async fn finish(call: &Call, outcome: &Value) -> Outcome {
     }
     if let path @ [_, ..] = call.flags.text("metadata-file").as_bytes() {
         let about = serde_json::json!({
-            "containerimage.config.digest": id, "image.name": outcome["names"][0], "buildx.build.ref": outcome["reference"],
+            "containerimage.config.digest": id, "containerimage.digest": outcome["pushed"], "image.name": outcome["names"][0], "buildx.build.ref": outcome["reference"],
         });
         write(&String::from_utf8_lossy(path), &format!("{about:#}\n"))?;
     }
-    for output in call.flags.list("output") {
-        context::receive(call.client()?, id, output).await?;
+    let names: Vec<String> =
+        outcome["names"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    for output in outputs {
+        output.receive(call.client()?, outcome, &names, platforms).await?;
     }
+    cache::receive(call, outcome).await?;
     if call.flags.on("quiet") {
         crate::say!("{id}")?;
     }

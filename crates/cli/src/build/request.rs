@@ -24,6 +24,7 @@ pub fn describe(call: &Call) -> Result<Request, Failure> {
     let labels = crate::option::label::object(flags.list("label"));
     let number = |name: &str| flags.text(name).to_owned();
     let platforms: Vec<&str> = flags.list("platform").collect();
+    let attests = attests(call)?;
     let mut request = Request::post("/build")
         .text("events", "1")
         .each("t", flags.list("tag"))
@@ -36,6 +37,7 @@ pub fn describe(call: &Call) -> Result<Request, Failure> {
         .text("platform", &platforms.join(","))
         .text("cgroupparent", flags.text("cgroup-parent"))
         .each("nocachefilter", flags.list("no-cache-filter"))
+        .each("attest", attests.iter().map(String::as_str))
         .on("nocache", flags.on("no-cache"))
         .on("pull", flags.on("pull"))
         .on("check", flags.on("check"));
@@ -47,6 +49,25 @@ pub fn describe(call: &Call) -> Result<Request, Failure> {
         }
     }
     Ok(request)
+}
+
+/// `--attest`, `--sbom`, `--provenance`.
+fn attests(call: &Call) -> Result<Vec<String>, Failure> {
+    let mut all: Vec<String> = call.flags.list("attest").map(str::to_owned).collect();
+    for (flag, more) in [("sbom", "type=sbom"), ("provenance", "type=provenance")] {
+        match call.flags.text(flag) {
+            "" | "false" | "0" => {}
+            "true" | "1" => all.push(more.to_owned()),
+            fields => all.push(format!("{more},{fields}")),
+        }
+    }
+    Ok(all)
+}
+
+/// Whether a place is an address that the engine fetches itself.
+pub fn is_remote(place: &str) -> bool {
+    let schemes = ["http://", "https://", "git://", "ssh://", "git@", "github.com/"];
+    schemes.iter().any(|scheme| place.starts_with(scheme)) && !Path::new(place).is_dir()
 }
 
 /// The Dockerfile's text where it is not in the context, or its name there.
@@ -81,7 +102,7 @@ pub async fn extra(call: &Call, dockerfile: Option<String>) -> Result<Value, Fai
         let (name, place) = text
             .split_once('=')
             .ok_or_else(|| Failure::new(format!("invalid context value: {text}, expected key=value")))?;
-        let place = match place.starts_with("docker-image://") {
+        let place = match place.starts_with("docker-image://") || is_remote(place) {
             true => place.to_owned(),
             false => context::send(call.client()?, place, "").await?,
         };

@@ -150,7 +150,7 @@ async fn upload(
 }
 
 /// The layer's archive as gzip, in the content store; nothing keeps it there after the push.
-fn compress(shared: &Shared, layer: &LayerRecord) -> Result<(Digest, u64)> {
+pub(super) fn compress(shared: &Shared, layer: &LayerRecord) -> Result<(Digest, u64)> {
     let writer = shared.content.writer()?;
     let mut encoder = compression::gzip_encoder(writer, GZIP_LEVEL);
     let mut archive = berth_archive::hash::Hashing::new(compression::decoder(shared.content.open_blob(&layer.blob)?)?);

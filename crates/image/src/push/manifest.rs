@@ -31,9 +31,9 @@ pub fn own(shared: &Shared, image: &ImageRecord, layers: &[Descriptor]) -> Resul
     Ok(is_same.then_some(known))
 }
 
-/// A manifest for the image.
-pub fn make(image: &ImageRecord, layers: &[Descriptor]) -> KnownManifest {
-    let is_docker = layers.iter().all(|layer| is_docker(&layer.media_type));
+/// A manifest for the image; `is_oci` wants no other than OCI's form.
+pub fn make(image: &ImageRecord, layers: &[Descriptor], is_oci: bool) -> KnownManifest {
+    let is_docker = !is_oci && layers.iter().all(|layer| is_docker(&layer.media_type));
     let (media_type, config) = if is_docker { (DOCKER_MANIFEST, DOCKER_CONFIG) } else { (OCI_MANIFEST, OCI_CONFIG) };
     let layers = layers.iter().map(|layer| match is_docker {
         true => layer.clone(),

@@ -38,11 +38,34 @@ pub struct PushRequest {
     pub uploads: usize,
 }
 
+/// Where the manifest of an image is put.
+pub(crate) enum Target {
+    /// Under a tag.
+    Tag(String),
+    /// Under its digest alone: an index names it.
+    Digest,
+}
+
+impl Target {
+    pub fn tag(name: &str) -> Self {
+        Self::Tag(name.to_owned())
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Tag(name) => name,
+            Self::Digest => "",
+        }
+    }
+}
+
 /// What was pushed under one tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
-    /// The tag.
+    /// The tag; empty for what has none.
     pub tag: String,
+    /// Media type of the manifest.
+    pub media_type: String,
     /// Digest of the manifest.
     pub digest: Digest,
     /// Length of the manifest in bytes.
@@ -72,7 +95,7 @@ impl Images {
         let build = Build::begin(&self.shared);
         let mut pushed = Vec::new();
         for (tag, image) in images {
-            match self.push_one(wanted, &tag, &image, progress.as_ref()).await {
+            match self.push_one(wanted, &Target::tag(&tag), &image, progress.as_ref()).await {
                 Ok(one) => pushed.push(one),
                 Err(error) => {
                     build.tidy();
@@ -122,10 +145,10 @@ impl Images {
         Ok(chosen)
     }
 
-    async fn push_one(
+    pub(crate) async fn push_one(
         &self,
         wanted: &PushRequest,
-        tag: &str,
+        target: &Target,
         image: &Arc<ImageRecord>,
         progress: Option<&ProgressSender>,
     ) -> Result<Pushed> {
@@ -140,7 +163,8 @@ impl Images {
         let (record, named) = (Arc::clone(image), layers.clone());
         let known = self.blocking(move |shared| manifest::own(shared, &record, &named)).await?;
         let is_new = known.is_none();
-        let document = known.unwrap_or_else(|| manifest::make(image, &layers));
+        let document = known.unwrap_or_else(|| manifest::make(image, &layers, matches!(target, Target::Digest)));
+        let tag = target.name().to_owned();
         let bytes = self.blocking({
             let id = id.clone();
             move |shared| Ok(shared.content.read_small(&id, crate::save::CONFIG_BYTES_MAX)?)
@@ -149,19 +173,22 @@ impl Images {
         let contents = berth_remote::Contents::Bytes(bytes.await?.into());
         repository.upload(&config, &contents, &[], None).await?;
         let size = document.text.len() as u64;
-        let digest = repository.put_manifest(tag, &document.media_type, document.text.clone().into()).await?;
+        let place = if tag.is_empty() { document.digest.as_str() } else { &tag };
+        let media_type = document.media_type.clone();
+        let digest = repository.put_manifest(place, &media_type, document.text.clone().into()).await?;
         let (record, name, noted) = (Arc::clone(image), reference.clone(), digest.clone());
         let made = is_new.then_some(document);
         self.blocking(move |shared| finish(shared, &record, &name, &noted, &layers, made)).await?;
-        say(progress, Progress::status(format!("{tag}: digest: {digest} size: {size}"))).await;
+        let shown = if tag.is_empty() { id.as_str() } else { &tag };
+        say(progress, Progress::status(format!("{shown}: digest: {digest} size: {size}"))).await;
         let aux = serde_json::json!({"Tag": tag, "Digest": digest, "Size": size});
         let detail = Some(berth_spec::progress::Detail::default());
         say(progress, Progress { aux: Some(aux), detail, ..Progress::default() }).await;
-        Ok(Pushed { tag: tag.to_owned(), digest, size })
+        Ok(Pushed { tag, media_type, digest, size })
     }
 
     /// Sends the layers that the registry does not have; gives what the manifest says of them, in order.
-    async fn send_layers(
+    pub(crate) async fn send_layers(
         &self,
         repository: &Arc<Repository>,
         forms: &[layer::Form],
@@ -211,6 +238,28 @@ impl Images {
         let found = forms.iter().filter_map(|form| done[*firsts.get(&form.diff_id)?].clone());
         Ok(found.collect())
     }
+}
+
+/// The forms of layers by their chain ids.
+pub(crate) fn forms_of(shared: &Shared, chain_ids: &[Digest]) -> Result<Vec<layer::Form>> {
+    let form = |chain: &Digest| {
+        let record = shared.view(|index| index.layers.get(chain).map(Arc::clone));
+        layer::Form::of(shared, &record.ok_or_else(|| Error::Missing(chain.to_string()))?)
+    };
+    chain_ids.iter().map(form).collect()
+}
+
+/// A layer as gzip in the content store.
+pub(crate) fn gzip_of(shared: &Shared, chain_id: &Digest) -> Result<Descriptor> {
+    let record = shared.view(|index| index.layers.get(chain_id).map(Arc::clone));
+    let record = record.ok_or_else(|| Error::Missing(chain_id.to_string()))?;
+    let form = layer::Form::of(shared, &record)?;
+    if form.compression == berth_archive::Compression::Gzip {
+        let kind = layer::oci_type(berth_spec::image::DOCKER_LAYER);
+        return Ok(crate::save::descriptor(&kind, record.blob.clone(), record.blob_bytes));
+    }
+    let (digest, size) = layer::compress(shared, &record)?;
+    Ok(crate::save::descriptor(&layer::oci_type(berth_spec::image::DOCKER_LAYER), digest, size))
 }
 
 /// Notes what the registry has now.
