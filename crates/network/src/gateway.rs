@@ -47,13 +47,21 @@ fn leads_out(endpoint: &EndpointRecord, network: &NetworkRecord) -> bool {
 }
 
 impl Shared {
-    /// Chooses the container's way out anew, and sets its default route where that changes. A route that cannot be set
+    /// Chooses the container's way out anew, and sets its default route where that changes; where it does not, the kernel
+    /// is left alone, which may be busy with a link that goes. A route that cannot be set
     /// is told in the log: the container goes on without.
     pub fn elect(&self, container_id: &str, netns: Option<&Netns>) {
         let (former, now) = {
             let mut state = self.lock();
+            let way_out = |state: &State| {
+                state.endpoints.values().find(|e| e.container_id == container_id && e.is_gateway).cloned()
+            };
+            let before = way_out(&state).map(|endpoint| endpoint.id);
             let former = state.elect(container_id);
-            let now = state.endpoints.values().find(|e| e.container_id == container_id && e.is_gateway).cloned();
+            let now = way_out(&state);
+            if now.as_ref().map(|endpoint| &endpoint.id) == before.as_ref() {
+                return;
+            }
             (former, now)
         };
         for endpoint in former.iter().chain(&now) {

@@ -127,3 +127,47 @@ async fn a_plugin_that_is_gone_is_named_and_force_forgets_its_volumes() {
     volumes.remove("orphan", true).await.unwrap();
     assert!(volumes.list(&Terms::new()).await.unwrap().volumes.is_empty());
 }
+
+fn http(status: u16, text: &str) -> String {
+    format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}", text.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_make_no_sense_are_refused_and_leave_nothing() {
+    let World { dir: _dir, volumes, state } = world();
+    for (call, raw, part) in [
+        ("VolumeDriver.Create", http(200, "<html>"), "the answer cannot be read"),
+        ("VolumeDriver.Create", http(500, r#"{"Err":"disk full"}"#), "VolumeDriver.Create: disk full"),
+        ("VolumeDriver.Create", http(404, "page not found"), "status 404: page not found"),
+        ("VolumeDriver.Create", String::new(), "cannot be reached at unix://"),
+        ("VolumeDriver.Create", "SSH-2.0\r\n".to_owned(), "cannot be reached at unix://"),
+        ("VolumeDriver.Create", "HTTP/1.1 200 X\r\nContent-Length: 99\r\n\r\n{}".to_owned(), "cannot be reached"),
+    ] {
+        state.raw.lock().unwrap().insert(call.to_owned(), raw);
+        let error = make(&volumes, "odd", "suite").await.unwrap_err().to_string();
+        assert!(error.contains(part), "{part}: {error}");
+        assert!(volumes.list(&Terms::new()).await.unwrap().volumes.is_empty(), "{part}");
+    }
+    state.raw.lock().unwrap().clear();
+    make(&volumes, "odd", "suite").await.unwrap();
+    for (answer, part) in [
+        (r#"{"Mountpoint":"relative"}"#, "is no absolute path"),
+        (r#"{"Mountpoint":"/no/such/directory"}"#, "is no directory of this host"),
+        ("{}", "is no absolute path"),
+        (r#"{"Mountpoint":7}"#, "the answer cannot be read"),
+    ] {
+        state.raw.lock().unwrap().insert("VolumeDriver.Mount".to_owned(), http(200, answer));
+        let error = volumes.acquire("odd", "c").await.unwrap_err().to_string();
+        assert!(error.contains(part) && volumes.users("odd").is_empty(), "{part}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_of_another_kind_has_no_volumes() {
+    let World { dir: _dir, volumes, state } = world();
+    let network = http(200, r#"{"Implements":["NetworkDriver"]}"#);
+    state.raw.lock().unwrap().insert("Plugin.Activate".to_owned(), network);
+    assert!(matches!(make(&volumes, "v1", "suite").await, Err(Error::Unsupported { .. })));
+    let listed = volumes.list(&Terms::new()).await.unwrap();
+    assert!(listed.volumes.is_empty() && listed.warnings.is_empty(), "{listed:?}");
+}

@@ -159,3 +159,29 @@ fn other_names_are_asked_of_the_given_server_and_never_from_an_internal_network(
     assert!(look_up(&engine, &closed, "example.com").is_empty());
     clear(&engine, &["open", "closed"]);
 }
+
+/// A link is a name that only the container with the link knows.
+#[test]
+fn links_are_known_to_those_who_have_them() {
+    let engine = Engine::start();
+    network(&engine, "back", json!({}));
+    run(&engine, "db", "back", &[]);
+    engine
+        .cli(&["run", "-d", "--name", "linked", "--network", "back", "--link", "db:store", "busybox", "sleep", "600"])
+        .ok();
+    run(&engine, "plain", "back", &[]);
+    let wanted = address(&engine, "db", "back");
+    assert_eq!(look_up(&engine, "linked", "store"), [wanted.as_str()]);
+    assert_eq!(look_up(&engine, "linked", "db"), [wanted.as_str()]);
+    assert_eq!(look_up(&engine, "plain", "store"), [""; 0]);
+    engine.cli(&["network", "create", "side"]).ok();
+    engine.cli(&["network", "connect", "side", "db"]).ok();
+    engine.cli(&["network", "connect", "--link", "db:cellar", "side", "plain"]).ok();
+    assert_eq!(look_up(&engine, "plain", "cellar"), [address(&engine, "db", "side")]);
+    // On the default bridge they are lines of the hosts file.
+    engine.run("older", &["sleep", "600"], json!({}));
+    let (_, hosts) = engine.run_to_end(&["cat", "/etc/hosts"], json!({"HostConfig": {"Links": ["older:alias"]}}));
+    let line = hosts.lines().find(|line| line.contains("alias")).unwrap_or_default();
+    assert!(line.starts_with(&address(&engine, "older", "bridge")) && line.contains("older"), "{hosts}");
+    clear(&engine, &["back", "side"]);
+}

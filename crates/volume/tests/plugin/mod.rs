@@ -20,6 +20,8 @@ pub struct State {
     pub volumes: Mutex<BTreeMap<String, Vec<String>>>,
     /// Calls in order.
     pub calls: Mutex<Vec<String>>,
+    /// Whole answers to calls, in place of what it would say.
+    pub raw: Mutex<BTreeMap<String, String>>,
     /// From now on it takes questions and answers none.
     pub hangs: AtomicBool,
 }
@@ -62,6 +64,9 @@ fn answer(mut stream: UnixStream, state: &State, root: &Path) -> Option<()> {
     state.calls.lock().unwrap().push(call.clone());
     while state.hangs.load(Ordering::Relaxed) {
         std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    if let Some(raw) = state.raw.lock().unwrap().get(&call) {
+        return stream.write_all(raw.as_bytes()).ok();
     }
     let text = act(&call, &question, state, root).to_string();
     write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}", text.len()).ok()
