@@ -54,7 +54,12 @@ impl Containers {
         let networks =
             endpoints.iter().map(|one| Membership { id: one.network_id.clone(), links: one.links.clone() }).collect();
         let born = berth_sys::process::birth(pid).unwrap_or(0);
-        let port = lead(record, pid).await;
+        // The way was made already when it joined another network.
+        let known = state.container(&record.id).ok().flatten().filter(|known| (known.pid, known.born) == (pid, born));
+        let port = match known {
+            Some(known) => known.port,
+            None => lead(record, pid).await,
+        };
         let container = Container { pid, born, port, networks, upstream: self.upstream(record) };
         state.put_container(&record.id, &container).map_err(Error::Names)?;
         self.tell(format!("container {}", record.id)).await

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -109,7 +110,10 @@ impl State {
     }
 
     /// What is known of a container.
-    pub(crate) fn container(&self, id: &str) -> Result<Option<Container>> {
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Parse`].
+    pub fn container(&self, id: &str) -> Result<Option<Container>> {
         self.get("containers", id)
     }
 
@@ -133,7 +137,9 @@ impl State {
         let folder = self.dir.join(kind);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(Error::file("make", &folder))?;
         let text = serde_json::to_vec(value).map_err(|source| Error::Parse { path: path.clone(), source })?;
-        let draft = path.with_extension("new");
+        // Two may write the same at the same time; the later one stays.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let draft = path.with_extension(format!("{}.new", NEXT.fetch_add(1, Ordering::Relaxed)));
         fs::write(&draft, text).map_err(Error::file("write", &draft))?;
         fs::rename(&draft, &path).map_err(Error::file("write", &path))
     }

@@ -2,6 +2,7 @@
 
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    sync::mpsc,
     time::Duration,
 };
 
@@ -86,9 +87,33 @@ impl Refusal {
 #[derive(Debug)]
 pub struct Socket {
     fd: OwnedFd,
+    /// Closed after `fd`; see [`Socket::drop`].
+    closer: Option<mpsc::Sender<()>>,
+    family: Family,
     port: u32,
     sequence: u32,
     buffer: Vec<u8>,
+}
+
+/// Whoever closes the last descriptor of a socket of the packet filter waits until the kernel has thrown away what was
+/// replaced in its rules: a grace period, some 10 ms. So a thread keeps one more descriptor, and does the waiting.
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.family != Family::Netfilter {
+            return;
+        }
+        let Ok(last) = self.fd.try_clone() else { return };
+        let (closer, closed) = mpsc::channel::<()>();
+        let wait = move || {
+            // Until the other descriptor is closed, and the sender behind it gone.
+            let _ = closed.recv();
+            drop(last);
+        };
+        let thread = std::thread::Builder::new().name("berth-close".to_owned()).stack_size(64 << 10);
+        if thread.spawn(wait).is_ok() {
+            self.closer = Some(closer);
+        }
+    }
 }
 
 impl Socket {
@@ -120,7 +145,7 @@ impl Socket {
         if family == Family::Netfilter {
             let _ = sockopt::set_socket_send_buffer_size_force(&fd, SEND_BUFFER_BYTES);
         }
-        Ok(Self { fd, port: address.pid(), sequence: 0, buffer: Vec::new() })
+        Ok(Self { fd, closer: None, family, port: address.pid(), sequence: 0, buffer: Vec::new() })
     }
 
     /// Opens a socket in the network namespace `namespace`. A thread of its own goes there and ends, so that no
