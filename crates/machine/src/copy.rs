@@ -73,7 +73,8 @@ pub fn size(file: &File, path: &Path) -> Result<u64> {
 pub fn disk(from: &Path, to: &Path) -> Result<()> {
     let source = open(from)?;
     let target = create(to)?;
-    let outcome = fill(&source, &target, size(&source, from)?).map_err(Error::file("write", to));
+    let filled = fill(&source, &target, size(&source, from)?).and_then(|()| target.sync_all());
+    let outcome = filled.map_err(Error::file("write", to));
     if outcome.is_err() {
         // What stays goes with its directory.
         let _ = std::fs::remove_file(to);

@@ -118,7 +118,10 @@ pub fn names(directory: &Path) -> Result<Vec<String>> {
 }
 
 /// Onto disk with a directory or file.
-fn sync(path: &Path) -> Result<()> {
+///
+/// # Errors
+/// [`Error::File`].
+pub fn sync(path: &Path) -> Result<()> {
     File::open(path).and_then(|file| file.sync_all()).map_err(Error::file("write", path))
 }
 

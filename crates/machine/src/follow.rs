@@ -44,6 +44,7 @@ impl Shared {
         let base = machine.facts().ids_base;
         machine.change(|facts| {
             facts.exit = Some(exit);
+            facts.running = None;
             facts.started_ns = None;
             facts.ids_base = None;
         });

@@ -84,7 +84,7 @@ impl Machines {
             None
         };
         let id = facts.definition.id();
-        let addresses = self.shared.addresses(&facts.definition);
+        let addresses = self.shared.addresses(&machine.present());
         let directory = home.display().to_string();
         let snapshots = blocking(move || Ok(files::snapshot_names(&home))).await?;
         Ok(View {

@@ -28,7 +28,8 @@
 //!   exit.json                how the last run ended
 //!   console.log, .1          what the guest said on its serial port, bounded
 //! <runtime root>/machines/<name>/
-//!   run.json plan.json keeper.sock jail/ vm-run/     of a running one; see [`keeper`]
+//!   machine.toml             of a running one: what it was when it was started
+//!   run.json plan.json keeper.sock jail/ vm-run/     see [`keeper`]
 //! ```
 //!
 //! Whatever takes more than one step is made beside its place under a name with `draft` in it, and renamed: what a killed

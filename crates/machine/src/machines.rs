@@ -103,6 +103,8 @@ pub struct Machine {
 pub struct Facts {
     /// What it is.
     pub definition: Arc<Definition>,
+    /// What it was when it was started; of one that runs, whose definition may have changed meanwhile.
+    pub running: Option<Arc<Definition>>,
     /// When it was started, in nanoseconds of Unix time; of one that runs.
     pub started_ns: Option<i64>,
     /// First of its monitor's ids; of one that runs.
@@ -114,7 +116,8 @@ pub struct Facts {
 impl Machine {
     pub(crate) fn new(definition: Definition, status: Status, exit: Option<Exit>) -> Arc<Self> {
         let name = definition.name.clone();
-        let facts = Facts { definition: Arc::new(definition), started_ns: None, ids_base: None, exit };
+        let definition = Arc::new(definition);
+        let facts = Facts { definition, running: None, started_ns: None, ids_base: None, exit };
         Arc::new(Self {
             name,
             turn: tokio::sync::Mutex::default(),
@@ -141,6 +144,12 @@ impl Machine {
 
     pub(crate) fn definition(&self) -> Arc<Definition> {
         Arc::clone(&self.lock().definition)
+    }
+
+    /// What it is right now: of one that runs, what it was when it was started.
+    pub(crate) fn present(&self) -> Arc<Definition> {
+        let facts = self.lock();
+        Arc::clone(facts.running.as_ref().unwrap_or(&facts.definition))
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut Facts)) {

@@ -50,7 +50,9 @@ impl Machines {
                 Ok((watch, paused)) => {
                     if let Some(record) = files::read_json::<Run>(&run.join("run.json")) {
                         self.shared.claim_ids(record.ids_base);
+                        let running = files::read_definition(&run).ok().map(Arc::new);
                         machine.change(|facts| {
+                            facts.running = running;
                             facts.started_ns = Some(record.started_ns);
                             facts.ids_base = Some(record.ids_base);
                         });

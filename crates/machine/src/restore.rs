@@ -49,7 +49,8 @@ impl Machines {
         .await?;
         machine.change(|facts| facts.definition = std::sync::Arc::new(taken.definition.clone()));
         if taken.live {
-            self.start_in_turn(&machine, Some(Warm { state: place.join("state"), paused: false })).await?;
+            self.start_in_turn(&machine, Some(Warm { state: place.join("state"), definition: taken.definition }))
+                .await?;
         }
         self.shared.publish(&machine, "restore");
         Ok(())

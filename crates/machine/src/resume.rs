@@ -29,7 +29,9 @@ impl Machines {
     /// A suspended machine goes on; its state is removed when it does. The caller has its turn.
     pub(crate) async fn resume_from_disk(&self, machine: &Arc<Machine>) -> Result<()> {
         let saved = files::saved(&self.shared.home(&machine.name));
-        let warm = Warm { state: saved.join("state"), paused: false };
+        let directory = saved.clone();
+        let definition = blocking(move || Ok(files::read_snapshot(&directory)?.definition)).await?;
+        let warm = Warm { state: saved.join("state"), definition };
         self.start_in_turn(machine, Some(warm)).await?;
         blocking(move || files::remove_tree(&saved)).await
     }

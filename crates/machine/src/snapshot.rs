@@ -72,9 +72,10 @@ impl Machines {
             let keeper = self.shared.keeper(&machine.name);
             let saved = state::save(&keeper, &draft.path.join("state"), SAVE_LIMIT).await;
             saved.map_err(|reason| machine.monitor(reason))?;
+            let state = draft.path.join("state");
+            blocking(move || files::sync(&state)).await?;
         }
-        let (definition, own, name) =
-            (machine.definition(), own_files(&self.shared.home(&machine.name)), name.to_owned());
+        let (definition, own, name) = (machine.present(), own_files(&self.shared.home(&machine.name)), name.to_owned());
         blocking(move || {
             let disks = draft.path.join("disks");
             files::make_directory(&disks)?;

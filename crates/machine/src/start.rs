@@ -36,8 +36,8 @@ const RESTORE_LIMIT: Duration = Duration::from_secs(300);
 pub struct Warm {
     /// Where it is.
     pub state: PathBuf,
-    /// It stays paused.
-    pub paused: bool,
+    /// The machine as it was when the state was written: the state fits no other.
+    pub definition: Definition,
 }
 
 impl Machines {
@@ -62,7 +62,10 @@ impl Machines {
 
     /// Starts a machine that is off, or goes on from a state. The caller has its turn.
     pub(crate) async fn start_in_turn(&self, machine: &Arc<Machine>, warm: Option<Warm>) -> Result<()> {
-        let definition = machine.definition();
+        let definition = match &warm {
+            Some(warm) => Arc::new(warm.definition.clone()),
+            None => machine.definition(),
+        };
         let ids = self.shared.take_ids()?;
         let outcome = self.try_start(machine, &definition, ids, warm.as_ref()).await;
         if let Err(error) = outcome {
@@ -98,6 +101,7 @@ impl Machines {
         waiting.start().await.map_err(fail)?;
         let (watch, _) = self.shared.keeper(&machine.name).watch().await.map_err(fail)?;
         machine.change(|facts| {
+            facts.running = Some(Arc::clone(definition));
             facts.started_ns = Some(started_ns);
             facts.ids_base = Some(ids);
         });
@@ -124,6 +128,7 @@ impl Machines {
             files::remove_file(&home.join("exit.json"))?;
             files::remove_tree(&run)?;
             files::make_directory(&run)?;
+            files::write_definition(&run, &definition)?;
             files::write_json(&run.join("run.json"), &Run { version: 1, ids_base: ids, started_ns })?;
             plan.write(&run).map_err(Error::file("write the plan in", &run))
         })
@@ -153,15 +158,9 @@ impl Machines {
     /// What has to be said to a monitor that runs: the end of its restore, the size of its balloon.
     async fn settle_in(&self, machine: &Machine, definition: &Definition, warm: Option<&Warm>) -> Result<()> {
         let keeper = self.shared.keeper(&machine.name);
-        if let Some(warm) = warm {
+        if warm.is_some() {
             state::incoming(&keeper, RESTORE_LIMIT).await.map_err(|reason| machine.monitor(reason))?;
-            if !warm.paused {
-                keeper.execute("cont", json!({})).await.map_err(|reason| machine.monitor(reason))?;
-                machine.set_status(Status::Running);
-            } else {
-                machine.set_status(Status::Paused);
-            }
-            return Ok(());
+            return self.go_on(machine).await;
         }
         if let Some(bytes) = definition.balloon_bytes {
             let told = keeper.execute("balloon", json!({"value": bytes})).await;

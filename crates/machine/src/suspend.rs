@@ -67,7 +67,7 @@ impl Machines {
         let keeper = self.shared.keeper(&machine.name);
         let written = state::save(&keeper, &draft.path.join("state"), SAVE_LIMIT).await;
         written.map_err(|reason| machine.monitor(reason))?;
-        let definition = machine.definition();
+        let definition = machine.present();
         blocking(move || {
             let snapshot = Snapshot {
                 version: 1,
@@ -76,6 +76,7 @@ impl Machines {
                 live: true,
                 definition: definition.as_ref().clone(),
             };
+            files::sync(&draft.path.join("state"))?;
             files::write_snapshot(&draft.path, &snapshot)?;
             draft.settle(&files::saved(&home), "the saved state")
         })

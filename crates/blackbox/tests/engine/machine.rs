@@ -140,7 +140,8 @@ fn a_machine_lives_through_every_verb() {
         "wrote-43",
     );
 
-    // Suspended to disk: no monitor is left, and it goes on where it was.
+    // Suspended to disk: no monitor is left, and it goes on where it was, whatever it is to be at its next start.
+    assert!(engine.berth(&["vm", "set", "--memory", "160m", "one"]).stderr.contains("next start"));
     engine.berth(&["vm", "suspend", "one"]).ok();
     assert_eq!(status(&engine, "one"), "suspended");
     engine.berth(&["vm", "set", "--memory", "256m", "one"]).fails("suspended");

@@ -233,6 +233,8 @@ fn listen(directory: &Path, name: &str) -> Result<UnixListener, String> {
         let _ = fs::remove_file(directory.join(name));
         let listener = UnixListener::bind(path.1)?;
         fs::set_permissions(directory.join(name), std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
+        // A caller that left before it was heard must not be waited for.
+        listener.set_nonblocking(true)?;
         Ok::<_, std::io::Error>(listener)
     };
     make().map_err(|error| format!("cannot listen at {}: {error}", directory.join(name).display()))

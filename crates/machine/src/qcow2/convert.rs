@@ -31,6 +31,7 @@ pub fn to_raw(image: &mut Image, target: &File) -> Result<u64> {
         }
         index += 1;
     }
+    target.sync_all().map_err(failed)?;
     Ok(size)
 }
 
