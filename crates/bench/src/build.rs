@@ -10,7 +10,7 @@ use berth_blackbox::command::is_installed;
 use berth_blackbox::{Engine, eventually};
 
 use crate::report::{Report, median};
-use crate::subject::Subjects;
+use crate::subject::{self, Subjects};
 
 /// Files of the context, and bytes of each.
 const FILES: usize = 500;
@@ -125,7 +125,9 @@ fn builders<'b>(subjects: &'b Subjects, place: &'b Path) -> Result<Vec<Builder<'
         build: Box::new(move |file, cold| {
             let mut all = own(file, cold);
             all.push("--allow=network.host".to_owned());
-            timed(|| subjects.berth.berth(&all))
+            let all: Vec<&str> = all.iter().map(String::as_str).collect();
+            rustix::fs::sync();
+            subject::time(&subjects.berth, &subjects.berth_client, &all)
         }),
     });
     if let Some((_, dockerd)) = subjects.engines().into_iter().find(|(_, engine)| engine.is_docker()) {

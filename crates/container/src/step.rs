@@ -61,6 +61,16 @@ impl Containers {
     /// [`Error::Start`] when the command cannot be started, [`Error::Network`], or what fails on the way; nothing is
     /// left behind then.
     pub async fn run_step(&self, request: StepRequest) -> Result<RunningStep> {
+        // A caller that gives up meanwhile must leave no half of a step: the start goes to its end by itself, and a
+        // step that nobody takes is dropped, which takes it away.
+        let containers = self.clone();
+        match tokio::spawn(async move { containers.start_step(request).await }).await {
+            Ok(outcome) => outcome,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    async fn start_step(&self, request: StepRequest) -> Result<RunningStep> {
         let StepRequest { rootfs, config, host, mounts } = request;
         let mut record = draft(config, host, &mounts);
         self.merge_defaults(&mut record);
