@@ -4,7 +4,7 @@ TARGET   := x86_64-unknown-linux-gnu
 BINARY   := dist/berth
 PREFIX   ?= /usr/local
 
-.PHONY: help build check test test-vm test-build-corpus soak-network bench demo docs install clean
+.PHONY: help build check test test-attacks test-attacks-short test-vm test-build-corpus soak-network bench demo docs install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -44,6 +44,14 @@ test-build-corpus: ## build a hundred Dockerfiles with berth and with dockerd, a
 	BERTH_TEST_CORPUS=1 BERTH_TEST_BINARY=$(CURDIR)/target/$(TARGET)/debug/berth \
 	cargo test --locked --package berth-blackbox --test engine -- --exact --nocapture \
 	build_corpus::the_corpus_is_built_as_dockerd_builds_it
+
+test-attacks: ## the corpus of attacks, each made on the build and on one without the wall that it is about
+	@tools/packages.sh build test
+	tools/test-attacks.sh full
+
+test-attacks-short: ## the same with smaller counts, as CI does it
+	@tools/packages.sh build test
+	tools/test-attacks.sh short
 
 bench: build ## measure, side by side with dockerd, and write docs/benchmarks.md
 	@tools/packages.sh bench

@@ -5,6 +5,7 @@ mod functions;
 mod layers;
 mod machine;
 mod names;
+mod paths;
 mod safety;
 mod size;
 mod source;
@@ -41,7 +42,7 @@ impl Fault {
 
 /// Rules that look at one Rust file.
 const FILE_RULES: &[fn(&Source) -> Vec<Fault>] =
-    &[docs::check, size::check, functions::check, names::check_modules, safety::check, unfinished::check];
+    &[docs::check, size::check, functions::check, names::check_modules, paths::check, safety::check, unfinished::check];
 
 /// Runs every rule over every file that git knows (tracked, or new and not ignored).
 pub fn run(root: &Path) -> Result<ExitCode> {

@@ -17,6 +17,11 @@ const APPLETS: &[&str] = &[
 
 /// The archive of the root file system, or why it cannot be made.
 pub fn rootfs() -> Result<Vec<u8>, String> {
+    rootfs_with(|_| {})
+}
+
+/// As [`rootfs`], with more entries, which may replace earlier ones.
+pub fn rootfs_with(add: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Result<Vec<u8>, String> {
     let path = PLACES.iter().find(|path| Path::new(path).is_file()).ok_or("busybox is not installed")?;
     let program = std::fs::read(path).map_err(|error| format!("reading {path}: {error}"))?;
     if program.windows(10).any(|window| window == b"/ld-linux-") {
@@ -46,6 +51,7 @@ pub fn rootfs() -> Result<Vec<u8>, String> {
         0o644,
     );
     file(&mut archive, "etc/not-executable", b"text\n", 0o644);
+    add(&mut archive);
     archive.into_inner().map_err(|error| error.to_string())
 }
 
@@ -63,7 +69,8 @@ fn directory(archive: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32) {
     archive.append_data(&mut header, format!("{path}/"), std::io::empty()).expect("memory");
 }
 
-fn link(archive: &mut tar::Builder<Vec<u8>>, path: &str, target: &str) {
+/// Appends a symbolic link.
+pub fn link(archive: &mut tar::Builder<Vec<u8>>, path: &str, target: &str) {
     let mut header = header(0, 0o777);
     header.set_entry_type(tar::EntryType::Symlink);
     archive.append_link(&mut header, path, target).expect("memory");
@@ -72,6 +79,13 @@ fn link(archive: &mut tar::Builder<Vec<u8>>, path: &str, target: &str) {
 /// Appends one regular file; also of use to tests that make archives of their own.
 pub fn file(archive: &mut tar::Builder<Vec<u8>>, path: &str, bytes: &[u8], mode: u32) {
     archive.append_data(&mut header(bytes.len() as u64, mode), path, bytes).expect("memory");
+}
+
+/// Appends a named pipe.
+pub fn fifo(archive: &mut tar::Builder<Vec<u8>>, path: &str) {
+    let mut header = header(0, 0o644);
+    header.set_entry_type(tar::EntryType::Fifo);
+    archive.append_data(&mut header, path, std::io::empty()).expect("memory");
 }
 
 /// An archive of regular files, owned by root.

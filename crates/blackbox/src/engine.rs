@@ -42,6 +42,7 @@ pub struct Engine {
     place: TempDir,
     socket: PathBuf,
     flags: Vec<String>,
+    environment: Vec<(String, String)>,
     holder: Option<Child>,
     daemon: Option<Child>,
     cgroup: String,
@@ -76,10 +77,16 @@ impl Engine {
 
     /// Starts a daemon of the given kind from the given program.
     pub fn launch(kind: Kind, binary: PathBuf, flags: &[&str]) -> Engine {
+        Engine::launch_in(kind, binary, flags, &[])
+    }
+
+    /// As [`Engine::launch`], with variables in the environment of each of its daemons.
+    pub fn launch_in(kind: Kind, binary: PathBuf, flags: &[&str], environment: &[(&str, &str)]) -> Engine {
         let place = place();
         let socket = place.path().join("engine.sock");
         let mut engine = Engine::at(kind, binary, place, socket);
         engine.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        engine.environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         engine.holder = Some(hold_namespaces());
         engine.start_daemon();
         engine.traces = engine.look();
@@ -94,8 +101,8 @@ impl Engine {
     fn at(kind: Kind, binary: PathBuf, place: TempDir, socket: PathBuf) -> Engine {
         let cgroup = place.path().file_name().expect("a name").to_string_lossy().into_owned();
         std::fs::create_dir(place.path().join("config")).expect("a folder for the clients");
-        let (flags, traces) = (Vec::new(), Traces::default());
-        Engine { kind, binary, place, socket, flags, holder: None, daemon: None, cgroup, traces }
+        let (flags, environment, traces) = (Vec::new(), Vec::new(), Traces::default());
+        Engine { kind, binary, place, socket, flags, environment, holder: None, daemon: None, cgroup, traces }
     }
 
     /// Makes the image `busybox`; what it adds counts as there from the start.
@@ -105,6 +112,11 @@ impl Engine {
         if self.kind != Kind::Existing {
             self.traces = self.look();
         }
+    }
+
+    /// Takes what is there now, images of the test's own for instance, as there from the start.
+    pub fn forget_traces(&mut self) {
+        self.traces = self.look();
     }
 
     pub fn kind(&self) -> Kind {
@@ -167,6 +179,7 @@ impl Engine {
             .arg("--cgroup-parent")
             .arg(format!("/{}", self.cgroup))
             .args(&self.flags)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log file"))

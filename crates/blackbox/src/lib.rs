@@ -11,6 +11,7 @@
 //! [`Engine`] starts and ends it and checks that nothing stays behind; [`http`] speaks raw HTTP, so that bodies no
 //! client would send can be sent; [`operations`] reads the table that docs/api-operations.md promises.
 
+pub mod bundle;
 pub mod busybox;
 pub mod command;
 pub mod engine;
@@ -22,6 +23,7 @@ pub mod skip;
 pub mod wait;
 pub mod workload;
 
+pub use bundle::Bundle;
 pub use command::Output;
 pub use engine::{Engine, Kind};
 pub use http::{Http, Response};

@@ -1,13 +1,20 @@
 //! The bundle on disk: what the supervisor reads.
 
-use std::{collections::BTreeMap, os::unix::fs::DirBuilderExt as _, path::Path};
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
 
 use berth_log::{ContainerTags, LogConfig};
 use berth_runtime::{Bundle, Extension, IdRange};
 use berth_supervisor::Settings;
 use oci_spec::runtime::Spec;
 
-use crate::{Containers, Error, Result, record::Record};
+use crate::{
+    Containers, Error, Result,
+    record::{Mount, MountKind, Record},
+};
 
 /// Writes config.json and berth.json.
 pub fn write(
@@ -44,6 +51,7 @@ pub fn write_on(
         id_range: record.state.id_range.map(|range| IdRange { host_base: range.host_base, len: range.len }),
         init: record.host.init.unwrap_or(false),
         groups: record.host.group_add.clone().unwrap_or_default(),
+        subpaths: if crate::machine::is_wanted(record) { BTreeMap::new() } else { subpaths(record) },
         ..Extension::default()
     };
     std::fs::DirBuilder::new()
@@ -54,6 +62,13 @@ pub fn write_on(
     settings.write(dir)?;
     let bundle = Bundle { dir: dir.to_owned(), spec, extension };
     bundle.store().map_err(|error| Error::step("write the bundle", &record.id, error))
+}
+
+/// Parts of volumes that are mounted, by destination.
+fn subpaths(record: &Record) -> BTreeMap<PathBuf, PathBuf> {
+    let is_part = |mount: &&Mount| mount.kind == MountKind::Volume && !mount.subpath.is_empty();
+    let parts = record.mounts.iter().filter(is_part);
+    parts.map(|mount| (PathBuf::from(&mount.destination), PathBuf::from(&mount.subpath))).collect()
 }
 
 /// The record's log driver and options.

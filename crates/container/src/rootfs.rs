@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use berth_image::Image;
+use berth_kit::guard::{Guard, stands};
 
 use crate::{
     Containers, Error, Result,
@@ -120,7 +121,11 @@ impl Containers {
             {
                 return Ok(());
             }
-            let root = rootfs.mount(None)?;
+            let root = if stands(Guard::CopyUpBeneath) {
+                rootfs.mount(None)?
+            } else {
+                std::fs::File::open("/").map_err(|error| Error::file("open", "/".as_ref(), error))?.into()
+            };
             crate::archive::copy_tree(&root, &inside, &target)
         })
         .await
@@ -135,7 +140,14 @@ impl Containers {
                 MountKind::Image => self.image_place(record, index),
                 MountKind::Volume => {
                     let root = self.shared.volumes.acquire(&mount.name, &record.id).await?;
-                    if mount.subpath.is_empty() { root } else { subpath(&root, &mount.subpath)? }
+                    if !mount.subpath.is_empty() {
+                        open_below(&root, &mount.subpath)?;
+                    }
+                    match mount.subpath.is_empty() || !crate::machine::is_wanted(record) {
+                        // The runtime goes to the part itself, when it mounts it.
+                        true => root,
+                        false => subpath(&root, &mount.subpath)?,
+                    }
                 }
                 MountKind::Bind => {
                     let source = bind_source(mount)?;
@@ -247,12 +259,31 @@ fn bind_source(mount: &Mount) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// A path inside a volume, resolved without leaving it.
-pub(crate) fn subpath(root: &std::path::Path, inside: &str) -> Result<PathBuf> {
+/// Opens what lies at a path inside a volume, with the volume as `/` for every link on the way.
+pub(crate) fn open_below(root: &std::path::Path, inside: &str) -> Result<std::os::fd::OwnedFd> {
+    use rustix::fs::{Mode, OFlags, ResolveFlags};
+    let failed = |errno: rustix::io::Errno| {
+        Error::Invalid(format!("cannot access path {}/{inside}: {}", root.display(), std::io::Error::from(errno)))
+    };
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let top = rustix::fs::open(root, flags | OFlags::DIRECTORY, Mode::empty()).map_err(failed)?;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    loop {
+        match rustix::fs::openat2(&top, inside, flags, Mode::empty(), resolve) {
+            Err(rustix::io::Errno::AGAIN) => {}
+            other => return other.map_err(failed),
+        }
+    }
+}
+
+/// A path inside a volume, resolved without leaving it. For machines, whose shares are named by paths.
+fn subpath(root: &std::path::Path, inside: &str) -> Result<PathBuf> {
     let path = root.join(inside);
+    // PATH: of a machine, whose share a process of the host serves by name from its own sandbox.
     let resolved = path
         .canonicalize()
         .map_err(|error| Error::Invalid(format!("cannot access path {}: {error}", path.display())))?;
+    // PATH: the volume's own folder.
     let root = root.canonicalize().map_err(|error| Error::file("resolve volume", root, error))?;
     if resolved.starts_with(&root) {
         Ok(resolved)

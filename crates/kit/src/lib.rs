@@ -1,7 +1,8 @@
-//! Ground vocabulary shared by every crate: error kinds, identifiers, names, sizes and times.
+//! Ground vocabulary shared by every crate: error kinds, guards, identifiers, names, sizes and times.
 //!
 //! Nothing here knows containers, HTTP or the kernel. A crate that needs a word all others use finds it here.
 
+pub mod guard;
 pub mod id;
 pub mod kind;
 pub mod name;

@@ -11,6 +11,7 @@ use crate::grammar::Call;
 /// Reads `config.json` of the directory of `--bundle`.
 pub fn load(call: &Call) -> Result<Bundle> {
     let dir = PathBuf::from(call.text("bundle").filter(|dir| !dir.is_empty()).unwrap_or("."));
+    // PATH: named by the caller of the runtime.
     let dir = dir.canonicalize().map_err(Error::file("open the bundle", &dir))?;
     let path = dir.join("config.json");
     let text = std::fs::read(&path).map_err(Error::file("read", &path))?;

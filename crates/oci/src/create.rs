@@ -106,6 +106,7 @@ pub fn draft(call: &Call, bundle: &Bundle) -> Record {
         pid: 0,
         born: 0,
         bundle: bundle.dir.clone(),
+        // PATH: named by the caller of the runtime, and only shown.
         rootfs: root.canonicalize().unwrap_or(root),
         created: jiff::Timestamp::now(),
         cgroup: cgroup.map(|path| path.to_string_lossy().into_owned()),

@@ -67,6 +67,10 @@ static COMMANDS: &[&Command] = &[
 
 /// Runs one call; `arguments` come after `berth runtime`. The caller must have a single thread.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    if let Err(errno) = berth_sys::exe::run_sealed() {
+        eprintln!("berth runtime: the program cannot be kept from containers that are to run on it: {errno}");
+        return ExitCode::FAILURE;
+    }
     let arguments = arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let outcome = match grammar::parse(COMMANDS, arguments) {
         Ok(grammar::Asked::Text(text)) => {

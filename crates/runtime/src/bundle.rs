@@ -1,5 +1,6 @@
 //! A container on disk: the OCI `config.json`, and beside it `berth.json` with what that format cannot say.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -34,6 +35,9 @@ pub struct Extension {
     pub groups: Vec<String>,
     /// Layers to mount where the specification binds this path, which need not exist.
     pub layered: Vec<(PathBuf, Layered)>,
+    /// Parts of bind mounts' sources to mount in their place, by destination: relative paths that are resolved at the last
+    /// moment and below the source, whatever another container does in there meanwhile.
+    pub subpaths: BTreeMap<PathBuf, PathBuf>,
     /// What the supervisor wants to remember; the runtime does not look inside.
     pub supervisor: serde_json::Value,
 }
@@ -82,6 +86,7 @@ impl Bundle {
         let path = self.spec.root().as_ref().map(|root| self.dir.join(root.path())).ok_or_else(|| {
             Error::InvalidSpec { field: "root", reason: String::from("neither root.path nor layers are given") }
         })?;
+        // PATH: the root directory is named by the caller of the runtime, who is the host's root.
         let path = path.canonicalize().map_err(|source| Error::ReadBundle { path, source })?;
         Ok(Rootfs { lower: Vec::new(), work: path.clone(), upper: path, read_only: false, volatile: false })
     }

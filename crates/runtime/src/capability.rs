@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::OnceLock;
 
+use berth_kit::guard::{Guard, stands};
 use berth_kit::{Kind, Kinded};
 use berth_sys::capability as kernel;
 use oci_spec::runtime::{Capability, LinuxCapabilities};
@@ -237,7 +238,7 @@ impl From<&LinuxCapabilities> for Sets {
             bounding: set(oci.bounding()),
             effective: set(oci.effective()),
             permitted: set(oci.permitted()),
-            inheritable: set(oci.inheritable()),
+            inheritable: if stands(Guard::Inheritable) { set(oci.inheritable()) } else { set(oci.permitted()) },
             ambient: set(oci.ambient()),
         }
     }

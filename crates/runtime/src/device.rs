@@ -93,9 +93,10 @@ fn node(directory: BorrowedFd<'_>, device: &LinuxDevice, id_maps: &IdMaps) -> be
         LinuxDeviceType::A => return Err(Errno::INVAL),
     };
     let parent = name.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(parent) = parent {
-        crate::path::open_or_make(directory, parent, crate::path::Make::Directory)?;
-    }
+    let opened = parent.map(|parent| crate::path::open_or_make(directory, parent, crate::path::Make::Directory));
+    let opened = opened.transpose()?;
+    let directory = opened.as_ref().map_or(directory, AsFd::as_fd);
+    let name = name.file_name().ok_or(Errno::INVAL)?;
     let mode = Mode::from_raw_mode(device.file_mode().unwrap_or(0o666) & 0o7777);
     let number = makedev(device.major() as u32, device.minor() as u32);
     match rustix::fs::mknodat(directory, name, kind, mode, number) {

@@ -1,8 +1,8 @@
 //! The container's init: the steps from the first instruction in new namespaces to the gate, and on to `execve`.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
+use berth_kit::guard::{Guard, stands};
 use berth_sys::{namespace, process};
 use oci_spec::runtime::Hook;
 use rustix::fs::OFlags;
@@ -185,9 +185,7 @@ fn open_settings(plan: &Plan<'_>, tree: BorrowedFd<'_>) -> Result<Option<OwnedFd
     if plan.linux.sysctl().as_ref().is_none_or(std::collections::HashMap::is_empty) {
         return Ok(None);
     }
-    path::open_plain(tree, Path::new("/proc/sys"), OFlags::PATH | OFlags::DIRECTORY)
-        .map(Some)
-        .map_err(|errno| Failure::kernel("sysctl", "cannot open /proc/sys", errno))
+    sysctl::open(tree).map(Some).map_err(|errno| Failure::kernel("sysctl", "cannot open /proc/sys", errno))
 }
 
 /// Allocates the terminal, makes it the session's, and puts the streams in their places.
@@ -196,10 +194,10 @@ fn open_terminal(stdio: &Stdio<'_>, tree: BorrowedFd<'_>) -> Result<Option<berth
         Stdio::Terminal { size } => Some(terminal::allocate(tree, *size)?),
         Stdio::Streams { .. } => None,
     };
-    let slave = pair.as_ref().map(|pair| &pair.slave);
-    if let Some(slave) = slave {
-        terminal::show_as_console(tree, slave)?;
+    if let Some(pair) = &pair {
+        terminal::show_as_console(tree, pair)?;
     }
+    let slave = pair.as_ref().map(|pair| &pair.slave);
     terminal::lead_session(slave)?;
     stdio.place(slave).map_err(|errno| Failure::kernel("stdio", "cannot place the standard streams", errno))?;
     Ok(pair)
@@ -221,7 +219,12 @@ fn enter_root(plan: &Plan<'_>, tree: BorrowedFd<'_>) -> Result<(), Failure> {
     let _ = berth_sys::keyring::new_session(c"_berth");
     let root = root()?;
     let directory = path::open(root.as_fd(), plan.process.process.cwd(), OFlags::PATH | OFlags::DIRECTORY);
-    directory.and_then(rustix::process::fchdir).map_err(|errno| {
+    let entered = if stands(Guard::CwdInside) {
+        directory.and_then(rustix::process::fchdir)
+    } else {
+        rustix::process::chdir(plan.process.process.cwd())
+    };
+    entered.map_err(|errno| {
         let what = format_args!("cannot change to {}", plan.process.process.cwd().display()).to_string();
         Failure::kernel("cwd", what, errno)
     })

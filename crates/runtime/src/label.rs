@@ -1,11 +1,15 @@
 //! Labels of the security modules: the AppArmor profile and SELinux label that a program gets at its `execve`.
 
+use std::os::fd::AsFd;
 use std::path::Path;
 
+use berth_kit::guard::{Guard, stands};
 use berth_sys::Errno;
 use oci_spec::runtime::Process;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use crate::error::{Error, Failure, Result};
+use crate::mount::kernel_tree;
 
 /// Refuses a label that this kernel cannot give: a wall that is asked for must not be missing silently.
 pub(crate) fn check(process: &Process) -> Result<()> {
@@ -35,13 +39,13 @@ pub fn has_selinux() -> bool {
 pub(crate) fn set_for_exec(process: &Process) -> std::result::Result<(), Failure> {
     if let Some(profile) = wanted(process.apparmor_profile()) {
         let line = format!("exec {profile}");
-        let modern = write("/proc/self/attr/apparmor/exec", &line);
+        let modern = write("apparmor/exec", &line);
         modern
-            .or_else(|_| write("/proc/self/attr/exec", &line))
+            .or_else(|_| write("exec", &line))
             .map_err(|errno| Failure::kernel("apparmor", format_args!("cannot take the profile {profile}"), errno))?;
     }
     if let Some(label) = wanted(process.selinux_label()) {
-        write("/proc/self/attr/exec", label)
+        write("exec", label)
             .map_err(|errno| Failure::kernel("selinux", format_args!("cannot take the label {label}"), errno))?;
     }
     Ok(())
@@ -51,15 +55,22 @@ fn wanted(label: &Option<String>) -> Option<&str> {
     label.as_deref().filter(|label| !label.is_empty() && *label != "unconfined")
 }
 
-fn write(path: &str, text: &str) -> std::result::Result<(), Errno> {
-    /// `PROC_SUPER_MAGIC` of `linux/magic.h`.
-    const PROC: u64 = 0x9fa0;
-    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC | rustix::fs::OFlags::NOFOLLOW;
-    let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty())?;
-    // An image that brings files of its own there would swallow the label (CVE-2019-16884).
-    if rustix::fs::fstatfs(&file)?.f_type as u64 != PROC {
+/// Writes into a file of this process below `/proc`, which an image, a volume or another process of the container may
+/// have covered: the way must lie in one proc file system and have no link (CVE-2019-16884, CVE-2025-52881).
+fn write(name: &str, text: &str) -> std::result::Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let proc = rustix::fs::open("/proc", flags, Mode::empty())?;
+    if stands(Guard::ProcWrites) && !kernel_tree::is_proc(proc.as_fd())? {
         return Err(Errno::NODEV);
     }
+    let (resolve, path) = if stands(Guard::ProcWrites) {
+        let own = rustix::process::getpid().as_raw_nonzero();
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        (resolve, format!("{own}/attr/{name}"))
+    } else {
+        (ResolveFlags::empty(), format!("self/attr/{name}"))
+    };
+    let file = rustix::fs::openat2(&proc, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
     match rustix::io::write(&file, text.as_bytes())? {
         written if written == text.len() => Ok(()),
         _ => Err(Errno::IO),

@@ -5,10 +5,11 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
+use berth_kit::guard::{Guard, stands};
 use berth_sys::{Errno, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 
@@ -46,6 +47,9 @@ fn open_with(root: BorrowedFd<'_>, path: &Path, flags: OFlags, resolve: ResolveF
 
 /// Opens (as `O_PATH`) a path inside `root`, after making it and the directories on its way where they are missing.
 pub(crate) fn open_or_make(root: BorrowedFd<'_>, path: &Path, make: Make) -> Result<OwnedFd> {
+    if !stands(Guard::TargetBeneath) {
+        return open_or_make_by_name(root, path, make);
+    }
     match open(root, path, OFlags::PATH) {
         Err(Errno::NOENT) => {}
         other => return other,
@@ -102,6 +106,20 @@ fn make_below(root: BorrowedFd<'_>, parent: &Path, name: &OsString, make: Make) 
         }
     }?;
     open_plain(directory, Path::new(name), OFlags::PATH | OFlags::NOFOLLOW)
+}
+
+/// The way of other engines before they were broken: the guard's absence. Links lead where the caller's root is.
+fn open_or_make_by_name(root: BorrowedFd<'_>, path: &Path, make: Make) -> Result<OwnedFd> {
+    let place = PathBuf::from(format!("/proc/self/fd/{}{}", root.as_raw_fd(), path.display()));
+    let failed = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    let parent = place.parent().filter(|_| make == Make::File).unwrap_or(&place);
+    // PATH: by name, so that the attack succeeds; only in weakened builds.
+    std::fs::create_dir_all(parent).map_err(failed)?;
+    if make == Make::File && !place.exists() {
+        // PATH: as above.
+        std::fs::write(&place, []).map_err(failed)?;
+    }
+    rustix::fs::open(&place, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// The components of a path, with `..` kept and `.` and `/` left out.

@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use berth_kit::guard::{Guard, stands};
 use berth_snapshot::Rootfs;
 use berth_sys::mount::Propagation;
 use berth_sys::namespace::bit;
@@ -44,6 +45,8 @@ pub(crate) struct Planned {
     pub(crate) source: String,
     /// Id maps of its own.
     pub(crate) maps: Option<IdMaps>,
+    /// The part of the source that is meant.
+    pub(crate) subpath: Option<PathBuf>,
 }
 
 /// Who makes a mount, and how.
@@ -66,6 +69,10 @@ impl<'a> Plan<'a> {
         let spec = &bundle.spec;
         let linux = spec.linux().as_ref().ok_or_else(|| missing("linux"))?;
         check_process(process.process)?;
+        if linux.intel_rdt().is_some() {
+            let reason = String::from("Intel RDT is not supported by this runtime (see the features)");
+            return Err(Error::InvalidSpec { field: "linux.intelRdt", reason });
+        }
         let namespaces = Namespaces::of(linux.namespaces().as_deref().unwrap_or_default())?;
         let id_maps = if namespaces.new & bit::USER != 0 {
             let (users, groups) = (linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref());
@@ -78,6 +85,7 @@ impl<'a> Plan<'a> {
             .iter()
             .flatten()
             .filter_map(|mount| planned(mount, &namespaces).transpose())
+            .map(|planned| planned.map(|planned| with_subpath(planned, bundle)))
             .collect::<Result<_>>()?;
         Ok(Self {
             spec,
@@ -156,13 +164,21 @@ fn planned(mount: &Mount, namespaces: &Namespaces) -> Result<Option<Planned>> {
     let (users, groups) = (mount.uid_mappings().as_ref(), mount.gid_mappings().as_ref());
     let maps = users.or(groups).map(|_| IdMaps::of(users, groups, None)).transpose()?;
     let source = mount.source().as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Some(Planned { destination, kind, options, source, maps }))
+    Ok(Some(Planned { destination, kind, options, source, maps, subpath: None }))
+}
+
+fn with_subpath(planned: Planned, bundle: &Bundle) -> Planned {
+    let subpath = bundle.extension.subpaths.get(&planned.destination).cloned();
+    Planned { subpath, ..planned }
 }
 
 fn host_view(options: &mut Options, path: &str) -> Kind {
     options.bind = Some(true);
     options.without_id_map = true;
-    options.set_recursive |= options.set;
+    if stands(Guard::CgroupReadOnly) {
+        // What the host has mounted below, its control groups first of all, is as read-only as the view is.
+        options.set_recursive |= options.set;
+    }
     options.propagation = Some((Propagation::Private, true));
     options.data.clear();
     Kind::Bind(PathBuf::from(path))

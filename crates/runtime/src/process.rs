@@ -6,6 +6,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
+use berth_kit::guard::{Guard, stands};
 use berth_sys::exec::{Vectors, exec};
 use berth_sys::{Errno, process};
 use oci_spec::runtime::{LinuxSeccomp, Process};
@@ -66,6 +67,10 @@ impl ProcessPlan<'_> {
     pub(crate) fn enter_directory(&self, root: BorrowedFd<'_>, make: bool) -> Result<(), Failure> {
         let wanted = self.process.cwd();
         let enter = || {
+            if !stands(Guard::CwdInside) {
+                // Before the root has changed this would lead nowhere; `enter_root` does it.
+                return if make { Ok(()) } else { rustix::process::chdir(wanted) };
+            }
             let directory = if make {
                 path::open_or_make(root, wanted, Make::Directory)?
             } else {

@@ -3,12 +3,14 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use berth_kit::guard::{Guard, stands};
 use berth_sys::mount::{attach, clone_tree};
 use berth_sys::pty::{self, Pair};
 use berth_sys::{Errno, Result};
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags};
 
 use crate::error::Failure;
+use crate::mount::kernel_tree;
 use crate::path;
 
 /// `DEVPTS_SUPER_MAGIC` of `linux/magic.h`.
@@ -31,14 +33,34 @@ pub(crate) fn allocate(root: BorrowedFd<'_>, size: Option<(u16, u16)>) -> std::r
     open().map_err(|errno| Failure::kernel("terminal", "cannot allocate a terminal in the container", errno))
 }
 
-/// Shows the terminal as `/dev/console`.
-pub(crate) fn show_as_console(root: BorrowedFd<'_>, slave: &OwnedFd) -> std::result::Result<(), Failure> {
+/// Shows the terminal as `/dev/console`. What is shown is the terminal's descriptor, and where is a plain file: a
+/// directory that others can write to may be swapped under every name meanwhile.
+pub(crate) fn show_as_console(root: BorrowedFd<'_>, pair: &Pair) -> std::result::Result<(), Failure> {
+    const CONSOLE: &str = "/dev/console";
     let show = || {
-        let tree = clone_tree(slave.as_fd(), c"", false)?;
-        let target = path::open_or_make(root, Path::new("/dev/console"), path::Make::File)?;
+        if !stands(Guard::ConsoleDescriptor) {
+            return show_by_name(root, pair);
+        }
+        let tree = clone_tree(pair.slave.as_fd(), c"", false)?;
+        let target = match path::open_plain(root, Path::new(CONSOLE), OFlags::PATH) {
+            Err(Errno::NOENT) => path::open_or_make(root, Path::new(CONSOLE), path::Make::File)?,
+            other => other?,
+        };
+        if FileType::from_raw_mode(rustix::fs::fstat(&target)?.st_mode) == FileType::Symlink {
+            return Err(Errno::LOOP);
+        }
+        kernel_tree::check(Path::new(CONSOLE), target.as_fd(), tree.as_fd())?;
         attach(tree.as_fd(), target.as_fd())
     };
     show().map_err(|errno| Failure::kernel("terminal", "cannot mount the terminal on /dev/console", errno))
+}
+
+/// The guard's absence: both ends by their names.
+fn show_by_name(root: BorrowedFd<'_>, pair: &Pair) -> Result<()> {
+    let name = rustix::pty::ptsname(&pair.master, Vec::new())?;
+    let source = path::open(root, Path::new(&*name.to_string_lossy()), OFlags::PATH)?;
+    let target = path::open_or_make(root, Path::new("/dev/console"), path::Make::File)?;
+    attach(clone_tree(source.as_fd(), c"", false)?.as_fd(), target.as_fd())
 }
 
 /// Gives the terminal to the container's user; its group stays the one that devpts was mounted with.

@@ -1,13 +1,15 @@
 //! Who a container's process runs as: `user[:group]` looked up in the container's own `/etc/passwd` and `/etc/group`.
 //!
 //! The rules are Docker's: a name or number is looked for in the file; a number need not be there; without a group the
-//! user's own group and supplementary groups count. The files belong to the image and may be anything: only a
+//! user's own group and supplementary groups count. One is stricter: digits are a number and never the name of an account,
+//! so that an image cannot call its root by the number that an administrator allowed (CVE-2026-46680). The files belong to the image and may be anything: only a
 //! regular file of bounded size is read, and opening never waits.
 
 use std::io::Read;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use berth_kit::guard::{Guard, stands};
 use berth_sys::Errno;
 use rustix::fs::{FileType, OFlags};
 
@@ -52,9 +54,12 @@ struct Group {
 /// `root` is the container's root directory.
 pub fn resolve<S: AsRef<str>>(root: BorrowedFd<'_>, wanted: &str, additional: &[S]) -> Result<Identity> {
     let (user, group) = wanted.split_once(':').unwrap_or((wanted, ""));
-    let number = user.parse::<i64>().ok();
-    let account = accounts(root).into_iter().find(|account| {
-        if user.is_empty() { account.uid == 0 } else { number == Some(account.uid.into()) || account.name == user }
+    let number = number(user);
+    let account = accounts(root).into_iter().find(|account| match number {
+        _ if user.is_empty() => account.uid == 0,
+        // An account may be called like a number; whoever writes digits means the number.
+        Some(number) if stands(Guard::UserNumbers) => number == i64::from(account.uid),
+        number => number == Some(account.uid.into()) || account.name == user,
     });
     let mut identity = match (&account, number) {
         (Some(account), _) => {
@@ -87,8 +92,11 @@ pub fn home_of(root: BorrowedFd<'_>, uid: u32) -> String {
 }
 
 fn group_id(known: &[Group], wanted: &str) -> Result<u32> {
-    let number = wanted.parse::<i64>().ok();
-    let found = known.iter().find(|group| group.name == wanted || number == Some(group.gid.into()));
+    let number = number(wanted);
+    let found = known.iter().find(|group| match number {
+        Some(number) if stands(Guard::UserNumbers) => number == i64::from(group.gid),
+        number => group.name == wanted || number == Some(group.gid.into()),
+    });
     match (found, number) {
         (Some(group), _) => Ok(group.gid),
         (None, Some(number)) => id(number),
@@ -96,7 +104,22 @@ fn group_id(known: &[Group], wanted: &str) -> Result<u32> {
     }
 }
 
+/// The number that a text of digits is; one that is longer than any id becomes the largest.
+fn number(text: &str) -> Option<i64> {
+    if !stands(Guard::UserNumbers) {
+        return text.parse().ok();
+    }
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(text.parse().unwrap_or(i64::MAX))
+}
+
 fn id(number: i64) -> Result<u32> {
+    if !stands(Guard::UserNumbers) {
+        return Ok(number as u32);
+    }
     u32::try_from(number)
         .ok()
         .filter(|id| *id <= MAX_ID)
@@ -136,6 +159,11 @@ fn lines(root: BorrowedFd<'_>, name: &str) -> String {
 
 fn read_regular(root: BorrowedFd<'_>, name: &Path) -> berth_sys::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    if !stands(Guard::UserFiles) {
+        let place = format!("/proc/self/fd/{}/{}", root.as_raw_fd(), name.display());
+        // PATH: by name, so that the attack succeeds; only in weakened builds.
+        return std::fs::read(place).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    }
     // O_PATH first: opening a device for reading can have effects.
     let found = path::open(root, name, OFlags::PATH)?;
     if FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode) != FileType::RegularFile {
@@ -184,7 +212,8 @@ mod tests {
         is("www:audio", 33, 29, &[], "/var/www");
         is("1000", 1000, 0, &[], "/");
         is("1000:1001", 1000, 1001, &[], "/");
-        is("7", 8, 8, &[], "/h");
+        is("7", 7, 0, &[], "/");
+        is("8", 8, 8, &[], "/h");
         is("2147483647", 2_147_483_647, 0, &[], "/");
         assert_eq!(lookup("www:www", &["audio", "5", "audio"]).expect("groups").2, [5, 29]);
     }
@@ -194,9 +223,20 @@ mod tests {
         let text = |wanted: &str| lookup(wanted, &[]).expect_err(wanted).to_string();
         assert_eq!(text("nobody"), "unable to find user nobody: no matching entries in passwd file");
         assert_eq!(text("www:nogroup"), "unable to find group nogroup: no matching entries in group file");
-        for wanted in ["2147483648", "4294967296", "-1", "0:4294967295"] {
+        for wanted in
+            ["2147483648", "4294967296", "-1", "0:4294967295", "99999999999999999999", "0:-99999999999999999999"]
+        {
             assert_eq!(text(wanted), "uids and gids must be in range 0-2147483647", "{wanted}");
         }
+    }
+
+    #[test]
+    fn digits_are_never_a_name() {
+        let passwd = "1000:x:0:0:root:/root:/bin/sh\n99999999999999999999:x:0:0:root:/root:/bin/sh\n";
+        let (_dir, fd) = root(passwd, "5:x:0:\n");
+        let found = resolve::<&str>(fd.as_fd(), "1000:5", &[]).expect("a number");
+        assert_eq!((found.uid, found.gid), (1000, 5));
+        assert!(resolve::<&str>(fd.as_fd(), "99999999999999999999", &[]).is_err(), "too long a number is no name");
     }
 
     #[test]

@@ -95,6 +95,7 @@ impl Shelf {
     /// Opens or makes the store, and removes what a crash left half-done.
     pub(crate) fn open(root: &Path) -> Result<Self> {
         make_private_dir(root)?;
+        // PATH: the data root, which is the engine's.
         let root = root.canonicalize().map_err(Error::io("resolve", root))?;
         for part in ["layers", "containers", "drafts", "trash"] {
             make_private_dir(&root.join(part))?;

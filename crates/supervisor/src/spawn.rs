@@ -39,6 +39,7 @@ pub async fn spawn(bundle: &Path, program: &Path) -> Result<Spawned> {
     ours.set_nonblocking(true).map_err(fail)?;
     let mut command = Command::new(program);
     command.arg0("berth").arg("supervise").arg(bundle).env_clear();
+    command.envs(berth_kit::guard::weakness().map(|names| (berth_kit::guard::VARIABLE, names)));
     command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
     let mut supervisor = command.spawn().map_err(fail)?;
     // The command holds a copy of the other end, which would hide the end of a supervisor that dies.

@@ -7,6 +7,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
+use berth_kit::guard::{Guard, stands};
 use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags, Stat},
     io::Errno,
@@ -24,7 +25,8 @@ const XATTR_BYTES_MAX: usize = 64 << 10;
 
 /// Opens a directory for reading without following a link.
 pub fn open_directory(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    flags.set(OFlags::NOFOLLOW, stands(Guard::ArchiveBeneath));
     rustix::fs::openat(parent, name, flags, Mode::empty())
 }
 
@@ -150,7 +152,8 @@ pub fn mtime(stat: &Stat) -> (i64, u32) {
 
 /// Opens a file that was regular a moment ago; should it be a pipe or device by now, nothing blocks and it is gone.
 pub fn open_file(directory: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    flags.set(OFlags::NOFOLLOW, stands(Guard::ArchiveBeneath));
     let file = match rustix::fs::openat(directory, name, flags, Mode::empty()) {
         Err(Errno::LOOP | Errno::NXIO) => return Err(Errno::NOENT),
         other => other?,

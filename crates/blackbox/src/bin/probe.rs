@@ -5,6 +5,11 @@
 //! probe udp-echo 5353              answers each datagram with itself
 //! probe udp-ask 127.0.0.1:53 TEXT  sends TEXT and prints the answer
 //! probe names 192.0.2.1            a name server that knows one address, for every name
+//! probe swap COUNT A B [C D]...    exchanges A and B (then C and D) so many times, 0 for ever
+//! probe socket 38 5                makes a socket of a family and type; prints `made` or the errno
+//! probe abstract                   connects to every abstract socket it can see; prints their names
+//! probe calls 1000000              makes so many calls of getpid(2); prints nanoseconds a call
+//! probe grab SECONDS               waits for a program of others in /proc and tries to overwrite it
 //! ```
 
 use std::io::{Read, Write};
@@ -22,7 +27,12 @@ fn main() -> ExitCode {
         ["udp-echo", port] => udp_echo(port),
         ["udp-ask", address, text] => udp_ask(address, text),
         ["names", address] => names(address),
-        _ => Err(std::io::Error::other("usage: probe http|udp-echo|udp-ask|names …")),
+        ["swap", count, pairs @ ..] => swap(count, pairs),
+        ["socket", family, kind] => socket(family, kind),
+        ["abstract"] => abstract_sockets(),
+        ["calls", count] => calls(count),
+        ["grab", seconds] => grab(seconds),
+        _ => Err(std::io::Error::other("usage: probe http|udp-echo|udp-ask|names|swap|socket|abstract|grab …")),
     };
     match result {
         Ok(text) => {
@@ -89,4 +99,75 @@ fn udp_ask(address: &str, text: &str) -> std::io::Result<String> {
     let mut buffer = [0; 1500];
     let length = socket.recv(&mut buffer)?;
     Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
+
+fn swap(count: &str, pairs: &[&str]) -> std::io::Result<String> {
+    let count: u64 = count.parse().map_err(std::io::Error::other)?;
+    let mut done = 0;
+    while count == 0 || done < count {
+        for pair in pairs.chunks_exact(2) {
+            let flags = rustix::fs::RenameFlags::EXCHANGE;
+            rustix::fs::renameat_with(rustix::fs::CWD, pair[0], rustix::fs::CWD, pair[1], flags)?;
+            done += 1;
+        }
+    }
+    Ok(done.to_string())
+}
+
+fn socket(family: &str, kind: &str) -> std::io::Result<String> {
+    let family = rustix::net::AddressFamily::from_raw(family.parse().map_err(std::io::Error::other)?);
+    let kind = rustix::net::SocketType::from_raw(kind.parse().map_err(std::io::Error::other)?);
+    Ok(match rustix::net::socket(family, kind, None) {
+        Ok(_) => String::from("made"),
+        Err(errno) => errno.raw_os_error().to_string(),
+    })
+}
+
+fn abstract_sockets() -> std::io::Result<String> {
+    let table = std::fs::read_to_string("/proc/net/unix")?;
+    let names = table.lines().filter_map(|line| line.split_whitespace().nth(7)?.strip_prefix('@'));
+    let answers = |name: &&str| {
+        let address = rustix::net::SocketAddrUnix::new_abstract_name(name.as_bytes());
+        let socket = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::STREAM, None);
+        address.and_then(|address| rustix::net::connect(&socket?, &address)).is_ok()
+    };
+    Ok(names.filter(answers).collect::<Vec<_>>().join(" "))
+}
+
+fn calls(count: &str) -> std::io::Result<String> {
+    let count: u32 = count.parse().map_err(std::io::Error::other)?;
+    let begun = std::time::Instant::now();
+    for _ in 0..count {
+        std::hint::black_box(rustix::process::getpid());
+    }
+    Ok((begun.elapsed().as_nanos() / u128::from(count.max(1))).to_string())
+}
+
+/// Whatever program but its own and BusyBox shows up in /proc: opened as soon as it is seen, then written to.
+fn grab(seconds: &str) -> std::io::Result<String> {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::MetadataExt;
+    let identity = |path: &str| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
+    let known = [identity("/proc/self/exe")?, identity("/bin/busybox")?];
+    let end = std::time::Instant::now() + Duration::from_secs(seconds.parse().map_err(std::io::Error::other)?);
+    println!("waiting");
+    while std::time::Instant::now() < end {
+        for pid in 1..200 {
+            let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+            let opened = rustix::fs::open(format!("/proc/{pid}/exe"), flags, rustix::fs::Mode::empty());
+            let Ok(program) = opened else { continue };
+            let here = format!("/proc/self/fd/{}", program.as_raw_fd());
+            if !identity(&here).is_ok_and(|found| !known.contains(&found)) {
+                continue;
+            }
+            // Its process may go on for a while, or make the mount writable first.
+            let _ = rustix::mount::mount_remount(&here, rustix::mount::MountFlags::BIND, "");
+            std::thread::sleep(Duration::from_millis(300));
+            return Ok(match std::fs::OpenOptions::new().write(true).truncate(true).open(&here) {
+                Ok(mut file) => file.write_all(b"overwritten").map(|()| String::from("overwritten"))?,
+                Err(error) => format!("refused {}", error.raw_os_error().unwrap_or(0)),
+            });
+        }
+    }
+    Ok(String::from("nothing"))
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use berth_blackbox::{Engine, Kind, command, skip};
 use serde_json::json;
 
-use crate::bundle::Bundle;
+use berth_blackbox::Bundle;
 
 /// A program that is the runtime and nothing else, as engines want it.
 fn program(dir: &std::path::Path) -> String {

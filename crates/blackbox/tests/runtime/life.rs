@@ -1,6 +1,6 @@
 //! From `create` to `delete`.
 
-use crate::bundle::Bundle;
+use berth_blackbox::Bundle;
 use serde_json::{Value, json};
 
 #[test]

@@ -4,7 +4,6 @@
 //! BERTH_TEST_RUNTIME=runc cargo test -p berth-blackbox --test runtime     # the judge
 //! ```
 
-mod bundle;
 mod engines;
 mod hooks;
 mod life;

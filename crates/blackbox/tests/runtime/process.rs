@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::bundle::Bundle;
+use berth_blackbox::Bundle;
 
 #[test]
 fn exec_runs_as_asked() {
@@ -56,6 +56,13 @@ fn a_label_that_the_kernel_cannot_give_is_refused() {
     let output = bundle.run();
     assert_ne!(output.code, 0);
     assert!(output.stderr.to_lowercase().contains("apparmor"), "{}", output.stderr);
+}
+
+#[test]
+fn cache_allocation_is_refused_and_not_ignored() {
+    let mut bundle = Bundle::new("true");
+    bundle.spec["linux"]["intelRdt"] = json!({"l3CacheSchema": "L3:0=f"});
+    bundle.run().fails("intelRdt");
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub fn check(source: &Path, propagation: &str) -> Result<()> {
     }
     let table = Path::new("/proc/self/mountinfo");
     let text = std::fs::read_to_string(table).map_err(|error| Error::file("read", table, error))?;
+    // PATH: the host's folder, named by the user of the API; only its mount is looked at.
     let resolved = source.canonicalize().map_err(|error| Error::file("resolve", source, error))?;
     refusal(&text, &resolved, propagation).map_or(Ok(()), |text| Err(Error::Invalid(text)))
 }

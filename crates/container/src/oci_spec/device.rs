@@ -50,6 +50,7 @@ fn parts(mapping: &DeviceMapping) -> Result<(&str, &str, &str)> {
 
 fn add(mapping: &DeviceMapping, devices: &mut Vec<Value>) -> Result<()> {
     let (source, target, access) = parts(mapping)?;
+    // PATH: a device of the host, named by the user of the API.
     let resolved = std::fs::canonicalize(source).map_err(|error| {
         Error::Invalid(format!("error gathering device information while adding custom device \"{source}\": {error}"))
     })?;

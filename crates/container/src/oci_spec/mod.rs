@@ -12,6 +12,7 @@ mod security;
 
 use std::path::{Path, PathBuf};
 
+use berth_kit::guard::{Guard, stands};
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 
@@ -133,7 +134,9 @@ fn time_offsets(record: &Record) -> Result<Option<Value>> {
     let mut offsets = serde_json::Map::new();
     for clock in ["monotonic", "boottime"] {
         let key = format!("io.berth.time-offset.{clock}");
-        let Some(text) = record.host.annotations.as_ref().and_then(|all| all.get(&key)) else { continue };
+        let labels = record.config.labels.as_ref().filter(|_| !stands(Guard::LabelsAreData));
+        let text = record.host.annotations.as_ref().and_then(|all| all.get(&key));
+        let Some(text) = text.or_else(|| labels.and_then(|all| all.get(&key))) else { continue };
         let ns = berth_kit::time::parse_duration(text)
             .map_err(|error| Error::Invalid(format!("annotation {key}: {error}")))?;
         let (secs, nanosecs) = (ns.div_euclid(1_000_000_000), ns.rem_euclid(1_000_000_000));
@@ -144,5 +147,7 @@ fn time_offsets(record: &Record) -> Result<Option<Value>> {
 
 /// Whether the record asks for its own time namespace.
 pub fn wants_time(record: &Record) -> bool {
-    record.host.annotations.iter().flatten().any(|(key, _)| key.starts_with("io.berth.time-offset."))
+    let labels = record.config.labels.as_ref().filter(|_| !stands(Guard::LabelsAreData));
+    let mut keys = record.host.annotations.iter().flatten().chain(labels.into_iter().flatten());
+    keys.any(|(key, _)| key.starts_with("io.berth.time-offset."))
 }

@@ -42,6 +42,9 @@ pub fn list(input: &Input) -> Vec<Value> {
     mounts.extend(
         input.record.mounts.iter().zip(input.sources).map(|(mount, source)| own(mount, &source.to_string_lossy())),
     );
+    // A volume at /dev or /etc must not hide what the engine puts below; otherwise the order stays.
+    let depth = |mount: &Value| mount["destination"].as_str().map_or(0, |path| path.matches('/').count());
+    mounts.sort_by_key(depth);
     mounts
 }
 

@@ -8,6 +8,7 @@ use berth_sys::mount::{self, Change, attr};
 use rustix::fs::OFlags;
 
 use crate::error::Failure;
+use crate::mount::kernel_tree;
 use crate::path::{self, Make};
 use crate::plan::{Kind, Planned};
 
@@ -27,8 +28,10 @@ pub(crate) fn all(
         };
         let tree =
             tree.unwrap_or(Err(Errno::BADF)).and_then(|tree| one(root, &mount.destination, &tree).map(|()| tree));
-        let fail =
-            |errno| Failure::kernel("mount", format_args!("cannot mount on {}", mount.destination.display()), errno);
+        let fail = |errno| {
+            let rule = if errno == kernel_tree::REFUSED { kernel_tree::RULE } else { "" };
+            Failure::kernel("mount", format_args!("cannot mount on {}{rule}", mount.destination.display()), errno)
+        };
         let tree = tree.map_err(fail)?;
         if let Some((kind, _)) = mount.options.propagation.filter(|_| matches!(mount.kind, Kind::Filesystem(_))) {
             let change = Change { propagation: Some(kind), ..Change::default() };
@@ -41,7 +44,7 @@ pub(crate) fn all(
 /// Puts one mount at a path inside the root.
 pub(crate) fn one(root: BorrowedFd<'_>, destination: &Path, tree: &OwnedFd) -> berth_sys::Result<()> {
     let make = if path::is_directory(tree.as_fd())? { Make::Directory } else { Make::File };
-    let target = if is_kernels(destination) {
+    let target = if kernel_tree::must_be_plain(destination) {
         // A link here would let an image choose what the container's /proc is.
         match path::open_plain(root, destination, OFlags::PATH | OFlags::DIRECTORY) {
             Err(Errno::NOENT) => path::open_or_make(root, destination, make)?,
@@ -53,11 +56,8 @@ pub(crate) fn one(root: BorrowedFd<'_>, destination: &Path, tree: &OwnedFd) -> b
     if path::is_directory(target.as_fd())? != (make == Make::Directory) {
         return Err(if make == Make::Directory { Errno::NOTDIR } else { Errno::ISDIR });
     }
+    kernel_tree::check(destination, target.as_fd(), tree.as_fd())?;
     mount::attach(tree.as_fd(), target.as_fd())
-}
-
-fn is_kernels(destination: &Path) -> bool {
-    destination == Path::new("/proc") || destination == Path::new("/sys")
 }
 
 /// Makes a mount read-only.

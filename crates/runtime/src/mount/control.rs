@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use berth_kit::guard::{Guard, stands};
 use berth_sys::Errno;
 use berth_sys::mount::{self, Change, attr, clone_tree, set_attributes};
 use rustix::fs::Mode;
@@ -48,8 +49,9 @@ pub(crate) fn all(
             Failure::kernel("mount", what, errno)
         };
         let plain = |errno| fail((errno, String::new()));
+        let set = if stands(Guard::CgroupReadOnly) { mount.options.set } else { mount.options.set & !attr::READ_ONLY };
         let view = if directories.names.is_empty() {
-            let options = Options { set: mount.options.set, ..Options::default() };
+            let options = Options { set, ..Options::default() };
             filesystem::make("cgroup2", "cgroup", &options).map_err(fail)?
         } else {
             let data = vec![(String::from("mode"), Some(String::from("755")))];
@@ -57,7 +59,7 @@ pub(crate) fn all(
         };
         attach::one(root, &mount.destination, &view).map_err(plain)?;
         if !directories.names.is_empty() {
-            side_by_side(view.as_fd(), directories, mount.options.set).map_err(plain)?;
+            side_by_side(view.as_fd(), directories, set).map_err(plain)?;
         }
     }
     Ok(())

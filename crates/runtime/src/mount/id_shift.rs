@@ -28,6 +28,7 @@ pub(crate) fn namespace_of(maps: &IdMaps) -> Result<File> {
     };
     drop(there);
     let path = PathBuf::from(format!("/proc/{pid}/ns/user"));
+    // PATH: the host's own /proc.
     let opened = maps
         .write(pid)
         .and_then(|()| File::open(&path).map_err(|source| Error::JoinNamespace { path: path.clone(), source }));

@@ -8,6 +8,9 @@ use berth_sys::Errno;
 use berth_sys::mount::{self, attr, clone_tree};
 use rustix::fs::OFlags;
 
+use berth_kit::guard::{Guard, stands};
+use rustix::fs::{CWD, FileType, Mode};
+
 use super::attach::read_only;
 use super::filesystem;
 use super::option::Options;
@@ -28,10 +31,7 @@ pub(crate) fn hide(root: BorrowedFd<'_>, paths: &[String]) -> Result<(), Failure
             });
             covered.map_err(fail)?;
         } else {
-            let covered = null.put(target.as_fd(), || {
-                let device = path::open(root, Path::new("/dev/null"), OFlags::PATH)?;
-                clone_tree(device.as_fd(), c"", false)
-            });
+            let covered = null.put(target.as_fd(), || clone_tree(null_device(root)?.as_fd(), c"", false));
             covered.map_err(fail)?;
         }
     }
@@ -50,6 +50,25 @@ pub(crate) fn protect(root: BorrowedFd<'_>, paths: &[String]) -> Result<(), Fail
         protect().map_err(|errno| Failure::kernel("mask", format_args!("cannot make {name} read-only"), errno))?;
     }
     Ok(())
+}
+
+/// The null device: the container's own where it is one, and else the host's, which can still be seen. An image or a
+/// volume at `/dev` may hold anything by that name.
+fn null_device(root: BorrowedFd<'_>) -> berth_sys::Result<OwnedFd> {
+    let own = path::open(root, Path::new("/dev/null"), OFlags::PATH);
+    match own {
+        Ok(own) if is_null(own.as_fd())? || !stands(Guard::NullDevice) => return Ok(own),
+        _ => {}
+    }
+    let host = rustix::fs::openat(CWD, "/dev/null", OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
+    if is_null(host.as_fd())? { Ok(host) } else { Err(Errno::NODEV) }
+}
+
+/// Character device 1:3 (`admin-guide/devices.txt` of the kernel).
+fn is_null(fd: BorrowedFd<'_>) -> berth_sys::Result<bool> {
+    let status = rustix::fs::fstat(fd)?;
+    let is_device = FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice;
+    Ok(is_device && status.st_rdev == rustix::fs::makedev(1, 3))
 }
 
 fn existing(root: BorrowedFd<'_>, name: &str) -> berth_sys::Result<Option<OwnedFd>> {

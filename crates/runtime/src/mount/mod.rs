@@ -5,6 +5,7 @@ pub(crate) mod attach;
 pub(crate) mod control;
 pub(crate) mod filesystem;
 pub(crate) mod id_shift;
+pub(crate) mod kernel_tree;
 pub(crate) mod mask;
 pub(crate) mod option;
 pub(crate) mod prepare;

@@ -3,17 +3,19 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use berth_kit::guard::{Guard, stands};
 use berth_snapshot::Scaffold;
 use berth_sys::Errno;
 use berth_sys::mount::{Change, Propagation, attr, clone_tree, set_attributes};
 use berth_sys::namespace;
-use rustix::fs::CWD;
+use rustix::fs::{CWD, OFlags};
 
 use super::id_shift;
 use super::option::Options;
 use crate::bundle::Layered;
 use crate::device;
 use crate::error::{Error, Result};
+use crate::path;
 use crate::plan::{Kind, Plan};
 
 /// Mounts in the order in which the init wants them, and what did not go as asked.
@@ -47,7 +49,7 @@ pub(crate) fn all(plan: &Plan<'_>, user_namespace: Option<BorrowedFd<'_>>) -> Re
                 let layers = plan.layered.iter().find(|(place, _)| place == source).map(|(_, layers)| layers);
                 let bound = match layers {
                     Some(layers) => layered(source, layers, &mount.options, shift, &mut prepared.scaffold)?,
-                    None => bind(source, &mount.options, shift, &mut prepared.warnings)?,
+                    None => bind(source, mount.subpath.as_deref(), &mount.options, shift, &mut prepared.warnings)?,
                 };
                 prepared.mounts.push(bound);
             }
@@ -72,15 +74,19 @@ fn detach_events(root: &OwnedFd) -> Result<()> {
 /// A clone of a tree of the host.
 fn bind(
     source: &Path,
+    subpath: Option<&Path>,
     options: &Options,
     user_namespace: Option<BorrowedFd<'_>>,
     warnings: &mut Vec<String>,
 ) -> Result<OwnedFd> {
     let recursive = options.bind.unwrap_or(false);
     let foreign = of_container(source);
-    let clone = || match foreign
-        .map_or_else(|| clone_tree(CWD, source, recursive), |(pid, path)| clone_foreign(pid, path, recursive))
-    {
+    let make = || match (foreign, subpath) {
+        (Some((pid, path)), _) => clone_foreign(pid, path, recursive),
+        (None, Some(subpath)) => clone_part(source, subpath, recursive),
+        (None, None) => clone_tree(CWD, source, recursive),
+    };
+    let clone = || match make() {
         Err(Errno::NOENT) => Err(Error::BindSourceMissing { path: source.to_owned() }),
         other => other.map_err(Error::prepare("clone the mount of", source)),
     };
@@ -136,6 +142,7 @@ fn layered(
         inside => {
             rustix::fs::mkdir(place, rustix::fs::Mode::RWXU).map_err(Error::prepare("make", place))?;
             let part = berth_sys::mount::clone_inside(whole.as_fd(), place, inside);
+            // PATH: the engine's own, made a moment ago in its own folder.
             let _ = std::fs::remove_dir(place);
             part.map_err(Error::prepare("find in the image", Path::new(inside)))?
         }
@@ -148,6 +155,16 @@ fn layered(
     };
     set_attributes(mount.as_fd(), &change).map_err(Error::prepare("set the attributes of", place))?;
     Ok(mount)
+}
+
+/// A clone of a part of a tree, found without leaving it.
+fn clone_part(source: &Path, subpath: &Path, recursive: bool) -> berth_sys::Result<OwnedFd> {
+    if !stands(Guard::SubpathBeneath) {
+        return clone_tree(CWD, &source.join(subpath), recursive);
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let top = rustix::fs::open(source, flags, rustix::fs::Mode::empty())?;
+    clone_tree(path::open(top.as_fd(), subpath, OFlags::PATH)?.as_fd(), c"", recursive)
 }
 
 /// The process and the path of a source inside another container: `/proc/<pid>/root/<path>`.

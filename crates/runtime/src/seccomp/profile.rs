@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use berth_kit::guard::{Guard, stands};
 use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompBuilder, LinuxSeccompFilterFlag, LinuxSyscall,
     LinuxSyscallBuilder,
@@ -157,13 +158,23 @@ pub fn kernel_version() -> KernelVersion {
     parse_version(&system.release().to_string_lossy()).unwrap_or((0, 0))
 }
 
+/// The rule itself; without the guard, one for sockets whatever their family is.
+fn weakened(mut call: LinuxSyscall) -> Option<LinuxSyscall> {
+    let makes_sockets = |name: &String| name == "socket" || name == "socketcall";
+    if stands(Guard::AlgSockets) || !call.names().iter().any(makes_sockets) {
+        return Some(call);
+    }
+    call.set_args(None);
+    (call.action() == LinuxSeccompAction::ScmpActAllow).then_some(call)
+}
+
 /// The rules of `profile` that hold for a container with these capabilities, on such a machine.
 ///
 /// `None`: the profile has neither a default nor rules, which switches filtering off.
 pub fn resolve(profile: &Profile, capabilities: Set, arch: &str, kernel: KernelVersion) -> Option<LinuxSeccomp> {
     let machine = Machine { capabilities, arch, kernel };
     let head = &profile.head;
-    let used = profile.rules.iter().filter(|rule| machine.uses(rule)).map(|rule| rule.call.clone());
+    let used = profile.rules.iter().filter(|rule| machine.uses(rule)).filter_map(|rule| weakened(rule.call.clone()));
     let mut builder =
         LinuxSeccompBuilder::default().default_action(head.default_action?).syscalls(used.collect::<Vec<_>>());
     if let Some(architectures) = profile.architectures(arch) {

@@ -106,6 +106,11 @@ impl Connection {
         }
     }
 
+    /// Both directions are at their end: nobody is there any more.
+    pub fn lose(&mut self) {
+        self.gone = true;
+    }
+
     /// Sends a message of the protocol.
     pub fn reply(&mut self, message: &impl Serialize) {
         let mut frame = Vec::new();
@@ -204,6 +209,10 @@ impl Connection {
             Role::Watcher => true,
             Role::Stream(attachment) => !attachment.stdin || task_takes_input,
         };
+        if self.input_ended && self.attachment().is_some() && !self.closing && self.waiting_bytes() == 0 {
+            // It may still listen, and then says nothing; once it is gone, a silent container would never notice.
+            return self.socket.await_hang_up();
+        }
         self.socket.set(wants_input && !self.input_ended && !self.closing, self.waiting_bytes() > 0)
     }
 

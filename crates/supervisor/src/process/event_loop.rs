@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use berth_kit::guard::{Guard, stands};
 use berth_log::Stream;
 use rustix::{
     event::{
@@ -392,5 +393,12 @@ fn listen(bundle: &std::path::Path) -> rustix::io::Result<OwnedFd> {
     rustix::fs::fchmod(&listener, rustix::fs::Mode::from_raw_mode(0o600))?;
     rustix::net::bind(&listener, &SocketAddrUnix::new(&path)?)?;
     rustix::net::listen(&listener, BACKLOG)?;
+    if !stands(Guard::NamedSockets) {
+        let name = format!("berth/{}", bundle.display());
+        let named = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::bind(&named, &SocketAddrUnix::new_abstract_name(&name.as_bytes()[..name.len().min(100)])?)?;
+        rustix::net::listen(&named, BACKLOG)?;
+        std::mem::forget(named);
+    }
     Ok(listener)
 }

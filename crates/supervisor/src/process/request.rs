@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use berth_kit::guard::{Guard, stands};
 use berth_kit::time::Timestamp;
 use rustix::event::epoll::EventFlags;
 
@@ -25,6 +26,9 @@ impl Supervisor {
         }
         let connection = &mut self.connections[index];
         let Ok(len) = connection.receive(&mut self.buffer) else { return };
+        if len == 0 && flags.contains(EventFlags::HUP) {
+            connection.lose();
+        }
         match (connection.role, len) {
             (Role::Control, 0) | (Role::Watcher, _) => {}
             (Role::Control, _) => {
@@ -168,6 +172,9 @@ impl Supervisor {
     }
 
     fn attach(&mut self, index: usize, stdin: bool, stdout: bool, stderr: bool) {
+        if !stands(Guard::CallsReleased) {
+            std::mem::forget(rustix::stdio::stdin().try_clone_to_owned());
+        }
         let reply = self.running().map(|task| (task.key, task.tty));
         let connection = &mut self.connections[index];
         match reply {
@@ -224,6 +231,9 @@ impl Supervisor {
     }
 
     fn resize(&mut self, exec: Option<&str>, rows: u16, cols: u16) -> Result<Reply, Failure> {
+        if !stands(Guard::CallsReleased) {
+            std::mem::forget(rustix::stdio::stdin().try_clone_to_owned());
+        }
         let Self { tasks, isolation, .. } = self;
         let task = tasks.iter().find(|task| task.exec.as_deref() == exec && task.ended().is_none());
         let task = task.ok_or_else(|| Failure::new("state", "process is not running"))?;

@@ -216,6 +216,32 @@ async fn the_socket_is_for_its_owner_alone() {
 }
 
 #[tokio::test]
+async fn a_client_that_left_in_two_steps_is_forgotten_though_the_container_is_silent() {
+    const CLIENTS: usize = 200;
+    let stage = Stage::shell("read -r line; echo \"heard $line\"; exec sleep 60").await;
+    stage.handle.start().await.unwrap();
+    let open = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let mut patient = stage.handle.attach(false, true, true).await.unwrap();
+    patient.shutdown().await.unwrap();
+    let before = open();
+    for _ in 0..CLIENTS {
+        let mut client = stage.handle.attach(true, true, true).await.unwrap();
+        client.shutdown().await.unwrap();
+        // Time to see that the input has ended, before all has.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let end = Instant::now() + Duration::from_secs(10);
+    while open() > before + CLIENTS / 2 {
+        assert!(Instant::now() < end, "{} descriptors were {before}", open());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Who has only ended its input still listens.
+    stage.handle.signal(15, true).await.unwrap();
+    read_all(&mut patient).await;
+    stage.ended().await;
+}
+
+#[tokio::test]
 async fn standard_input_flows_and_ends_once() {
     let stage = Stage::new(&["/bin/cat"], false, |settings| {
         settings.open_stdin = true;

@@ -71,12 +71,13 @@ pub(super) struct Watched {
     epoll: Epoll,
     descriptor: OwnedFd,
     token: Token,
-    interest: EventFlags,
+    /// `None` while it is not in the set.
+    interest: Option<EventFlags>,
 }
 
 impl Watched {
     pub fn new(epoll: &Epoll, descriptor: OwnedFd, token: Token) -> Self {
-        Self { epoll: Rc::clone(epoll), descriptor, token, interest: EventFlags::empty() }
+        Self { epoll: Rc::clone(epoll), descriptor, token, interest: None }
     }
 
     /// Changes what it is watched for; costs nothing when it is so already.
@@ -84,16 +85,23 @@ impl Watched {
         let mut wanted = EventFlags::empty();
         wanted.set(EventFlags::IN, readable);
         wanted.set(EventFlags::OUT, writable);
+        self.change(Some(wanted).filter(|wanted| !wanted.is_empty()))
+    }
+
+    /// Watches it for nothing but the end of both its directions, which then has to be acted on.
+    pub fn await_hang_up(&mut self) -> rustix::io::Result<()> {
+        self.change(Some(EventFlags::empty()))
+    }
+
+    fn change(&mut self, wanted: Option<EventFlags>) -> rustix::io::Result<()> {
         if wanted == self.interest {
             return Ok(());
         }
         let data = EventData::new_u64(self.token.pack());
-        if wanted.is_empty() {
-            epoll::delete(&*self.epoll, &self.descriptor)?;
-        } else if self.interest.is_empty() {
-            epoll::add(&*self.epoll, &self.descriptor, data, wanted)?;
-        } else {
-            epoll::modify(&*self.epoll, &self.descriptor, data, wanted)?;
+        match (self.interest, wanted) {
+            (_, None) => epoll::delete(&*self.epoll, &self.descriptor)?,
+            (None, Some(wanted)) => epoll::add(&*self.epoll, &self.descriptor, data, wanted)?,
+            (Some(_), Some(wanted)) => epoll::modify(&*self.epoll, &self.descriptor, data, wanted)?,
         }
         self.interest = wanted;
         Ok(())

@@ -3,34 +3,51 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use berth_blackbox::{busybox, command, eventually};
 use serde_json::{Value, json};
 
+use crate::{busybox, command, engine, eventually};
+
 /// A bundle and a `--root` of its own, with at most one container in each; what a test forgets is deleted.
+#[derive(Debug)]
 pub struct Bundle {
     place: tempfile::TempDir,
+    program: Program,
+    /// What goes to `config.json` with the next [`Bundle::create`] or [`Bundle::run`].
     pub spec: Value,
 }
 
-/// The program: berth's, or the one of `BERTH_TEST_RUNTIME` (such as `runc`, as judge of the expectations).
-fn runtime() -> Command {
-    match std::env::var("BERTH_TEST_RUNTIME") {
-        Ok(other) => Command::new(other),
-        Err(_) => {
-            let mut command = Command::new(berth_blackbox::engine::binary());
-            command.arg("runtime");
-            command
-        }
+/// A runtime: its command line, and what its environment has beyond the tests' own.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The program and its first arguments.
+    pub line: Vec<PathBuf>,
+    /// Names and values.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Program {
+    /// berth's, or the one of `BERTH_TEST_RUNTIME` (such as `runc`, as judge of the expectations).
+    pub fn of_tests() -> Self {
+        let line = match std::env::var_os("BERTH_TEST_RUNTIME") {
+            Some(other) => vec![other.into()],
+            None => vec![engine::binary(), "runtime".into()],
+        };
+        Self { line, environment: Vec::new() }
     }
 }
 
 impl Bundle {
     /// A container that runs this script.
     pub fn new(script: &str) -> Self {
+        Self::of(Program::of_tests(), script)
+    }
+
+    /// As [`Bundle::new`], for another runtime.
+    pub fn of(program: Program, script: &str) -> Self {
         let place = tempfile::Builder::new().prefix("berth-test-").tempdir().expect("a folder");
         let rootfs = busybox::rootfs().unwrap_or_else(|why| panic!("the tests need busybox-static: {why}"));
         tar::Archive::new(rootfs.as_slice()).unpack(place.path().join("rootfs")).expect("the root file system");
-        let mut bundle = Self { place, spec: Value::Null };
+        let mut bundle = Self { place, program, spec: Value::Null };
         bundle.call(&["spec", "--bundle", &bundle.path("").display().to_string()]).ok();
         let text = std::fs::read(bundle.path("config.json")).expect("config.json");
         let mut spec: Value = serde_json::from_slice(&text).expect("JSON");
@@ -48,6 +65,7 @@ impl Bundle {
         self.place.path().file_name().expect("a name").to_string_lossy().replace("berth-test-.", "berth-test-")
     }
 
+    /// A file beside the bundle's own.
     pub fn path(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
     }
@@ -57,8 +75,11 @@ impl Bundle {
         self.path("rootfs").join(name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = runtime();
+    /// Any call, ready to be made.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program.line[0]);
+        command.args(&self.program.line[1..]);
+        command.envs(self.program.environment.iter().map(|(name, value)| (name, value)));
         command.arg("--root").arg(self.path("state")).args(arguments);
         command
     }
@@ -81,6 +102,7 @@ impl Bundle {
         (status.success(), std::fs::read_to_string(self.path("log")).unwrap_or_default())
     }
 
+    /// Writes `config.json`.
     pub fn store(&self) {
         std::fs::write(self.path("config.json"), self.spec.to_string()).expect("config.json");
     }
@@ -96,14 +118,17 @@ impl Bundle {
         std::fs::read_to_string(self.path("output")).unwrap_or_default()
     }
 
+    /// What the runtime says about the container.
     pub fn state(&self) -> Value {
         serde_json::from_str(&self.call(&["state", &self.id()]).ok()).expect("JSON")
     }
 
+    /// `created`, `running`, `stopped`, ...
     pub fn status(&self) -> String {
         self.state()["status"].as_str().expect("a status").to_owned()
     }
 
+    /// Waits for a status, at most 10 s.
     pub fn await_status(&self, wanted: &str) {
         eventually(&format!("status {wanted}"), 10, || (self.status() == wanted).then_some(()));
     }
