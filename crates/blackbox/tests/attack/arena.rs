@@ -96,13 +96,8 @@ impl Arena {
 
     /// A bundle for this build's runtime; the container has the probe.
     pub fn bundle(&self, script: &str) -> Bundle {
-        self.bundle_of(self.binary.clone(), script)
-    }
-
-    /// As [`Arena::bundle`], with another file with the same build.
-    pub fn bundle_of(&self, binary: PathBuf, script: &str) -> Bundle {
         let environment = self.environment().into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        let bundle = Bundle::of(Program { line: vec![binary, "runtime".into()], environment }, script);
+        let bundle = Bundle::of(Program { line: vec![self.binary.clone(), "runtime".into()], environment }, script);
         std::fs::copy(probe(), bundle.inside("bin/probe")).expect("the probe");
         bundle
     }

@@ -160,7 +160,7 @@ fn layered(
 /// A clone of a part of a tree, found without leaving it.
 fn clone_part(source: &Path, subpath: &Path, recursive: bool) -> berth_sys::Result<OwnedFd> {
     if !stands(Guard::SubpathBeneath) {
-        return clone_tree(CWD, &source.join(subpath), recursive);
+        return clone_tree(CWD, source.join(subpath), recursive);
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let top = rustix::fs::open(source, flags, rustix::fs::Mode::empty())?;
