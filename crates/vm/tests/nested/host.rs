@@ -42,30 +42,9 @@ impl Prepared {
             }
         }
         let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nested");
-        let stage = home.join("stage");
-        let _ = fs::remove_dir_all(&stage);
-        for directory in ["bin", "modules", "vm", "proc", "sys", "dev", "run", "image/bin", "image/proc"] {
-            fs::create_dir_all(stage.join(directory)).map_err(|error| error.to_string())?;
-        }
         let kernel = kernel(&home)?;
-        let store = Store::new(&home.join("store"));
-        let boot = store.boot(program).map_err(|error| error.to_string())?;
-        copy(&boot.kernel, &stage.join("vm/kernel"))?;
-        copy(&boot.initramfs, &stage.join("vm/initramfs"))?;
-        for entry in fs::read_dir(home.join("kvm")).map_err(|error| error.to_string())?.flatten() {
-            copy(&entry.path(), &stage.join("modules").join(entry.file_name()))?;
-        }
-        strip(program, &stage.join("berth"))?;
-        strip(&std::env::current_exe().map_err(|error| error.to_string())?, &stage.join("nested"))?;
-        let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(Path::new).into_iter().find(|path| path.exists());
-        let busybox = busybox.ok_or("busybox is not installed")?;
-        copy(busybox, &stage.join("bin/busybox"))?;
-        copy(busybox, &stage.join("image/bin/busybox"))?;
-        fs::write(stage.join("init"), INIT).map_err(|error| error.to_string())?;
-        shell(&stage, "chmod 755 init nested berth bin/busybox image/bin/busybox")?;
-        let initramfs = home.join("initramfs.cpio");
-        shell(&stage, &format!("find . | busybox cpio -o -H newc > {} 2>/dev/null", initramfs.display()))?;
-        let _ = fs::remove_dir_all(&stage);
+        // Whatever fails from here on is no want of the machine's.
+        let initramfs = pack(&home, program).unwrap_or_else(|why| panic!("cannot pack the initramfs: {why}"));
         Ok(Self { kernel, initramfs })
     }
 
@@ -93,6 +72,33 @@ impl Prepared {
         }
         reader.join().expect("reader")
     }
+}
+
+/// The outer machine's first file system: this program, the engine's, a kernel for the inner machine, an image.
+fn pack(home: &Path, program: &Path) -> Result<PathBuf, String> {
+    let stage = home.join("stage");
+    let _ = fs::remove_dir_all(&stage);
+    for directory in ["bin", "modules", "vm", "proc", "sys", "dev", "run", "image/bin", "image/proc"] {
+        fs::create_dir_all(stage.join(directory)).map_err(|error| error.to_string())?;
+    }
+    let boot = Store::new(&home.join("store")).boot(program).map_err(|error| error.to_string())?;
+    copy(&boot.kernel, &stage.join("vm/kernel"))?;
+    copy(&boot.initramfs, &stage.join("vm/initramfs"))?;
+    for entry in fs::read_dir(home.join("kvm")).map_err(|error| error.to_string())?.flatten() {
+        copy(&entry.path(), &stage.join("modules").join(entry.file_name()))?;
+    }
+    strip(program, &stage.join("berth"))?;
+    strip(&std::env::current_exe().map_err(|error| error.to_string())?, &stage.join("nested"))?;
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(Path::new).into_iter().find(|path| path.exists());
+    let busybox = busybox.ok_or("busybox is not installed")?;
+    copy(busybox, &stage.join("bin/busybox"))?;
+    copy(busybox, &stage.join("image/bin/busybox"))?;
+    fs::write(stage.join("init"), INIT).map_err(|error| error.to_string())?;
+    shell(&stage, "chmod 755 init nested berth bin/busybox image/bin/busybox")?;
+    let initramfs = home.join("initramfs.cpio");
+    shell(&stage, &format!("find . | busybox cpio -o -H newc > {} 2>/dev/null", initramfs.display()))?;
+    let _ = fs::remove_dir_all(&stage);
+    Ok(initramfs)
 }
 
 /// The outer kernel's image. KVM's modules and the store's kernel are kept beside it.
