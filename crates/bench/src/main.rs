@@ -8,11 +8,13 @@ mod floor;
 mod measure;
 mod memory;
 mod network;
+mod overhead;
 mod pull;
 mod registry;
 mod report;
 mod subject;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -49,6 +51,21 @@ struct Arguments {
     /// Measure builds and nothing else.
     #[arg(long)]
     only_builds: bool,
+    /// Measure what isolation costs and nothing else.
+    #[arg(long)]
+    only_overhead: bool,
+    /// Rounds of each work of that.
+    #[arg(long, default_value_t = 15)]
+    overhead_rounds: usize,
+    /// Do one work of that measurement here, and print its nanoseconds.
+    #[arg(long, hide = true)]
+    work: Option<String>,
+    /// The folder that the work is done in.
+    #[arg(long, hide = true, default_value = ".")]
+    place: PathBuf,
+    /// The server that the work speaks to.
+    #[arg(long, hide = true)]
+    address: Option<SocketAddr>,
     /// Leave dockerd out.
     #[arg(long)]
     alone: bool,
@@ -56,6 +73,14 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let Some(name) = &arguments.work {
+        return overhead::work(name, &arguments.place, arguments.address);
+    }
+    if arguments.only_overhead {
+        let page = overhead::overhead(&arguments.binary, arguments.overhead_rounds)?;
+        print!("{page}");
+        return Ok(arguments.output.map_or(Ok(()), |path| std::fs::write(path, page))?);
+    }
     let mut report = Report::new(&arguments.binary)?;
     if arguments.only_registries {
         registry::registries(&arguments.binary, &mut report)?;

@@ -1,6 +1,7 @@
 //! The packet path and the cost of networks: iperf3 beside a bare veth pair and the host's loopback, the time that a
 //! published port adds, connecting and disconnecting, and a start among many networks and ports.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -24,17 +25,19 @@ const NETWORKS: usize = 500;
 const PORTS: u16 = 1000;
 
 /// A process with a network namespace of its own, joined to an engine's host by a bare veth pair.
-struct World {
+pub struct World {
     holder: Child,
+    /// Programs that serve in it, and end with it.
+    servers: RefCell<Vec<Child>>,
 }
 
 impl World {
     /// 10.255.0.1 is the engine's host, 10.255.0.2 the world.
-    fn beside(engine: &Engine) -> Result<World> {
+    pub fn beside(engine: &Engine) -> Result<World> {
         let mut holder = engine.neighbour("unshare");
         let holder = holder.args(["-n", "sleep", "600"]).stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
         std::thread::sleep(Duration::from_millis(200));
-        let world = World { holder };
+        let world = World { holder, servers: RefCell::default() };
         let pid = world.holder.id().to_string();
         for line in [
             format!("ip link add bench0 type veth peer name bench1 netns {pid}"),
@@ -47,10 +50,24 @@ impl World {
         }
         Ok(world)
     }
+
+    /// The process whose namespace it is.
+    pub fn holder_pid(&self) -> String {
+        self.holder.id().to_string()
+    }
+
+    /// Keeps a server until the world ends.
+    pub fn keep(&self, server: Child) {
+        self.servers.borrow_mut().push(server);
+    }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
+        for server in self.servers.get_mut() {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
         let _ = self.holder.kill();
         let _ = self.holder.wait();
     }
