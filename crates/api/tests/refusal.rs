@@ -101,6 +101,7 @@ fn config(root: &std::path::Path) -> Config {
         no_new_privileges: false,
         seccomp_profile: None,
         stop_timeout_s: 10,
+        cdi_dirs: Vec::new(),
         dns: Vec::new(),
         dns_options: Vec::new(),
         dns_search: Vec::new(),

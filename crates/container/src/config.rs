@@ -31,6 +31,8 @@ pub struct Config {
     pub stop_timeout_s: i64,
     /// Resolvers of containers that name none; empty: the host's.
     pub dns: Vec<String>,
+    /// Directories of vendors' descriptions of devices (CDI), of which a later one wins.
+    pub cdi_dirs: Vec<PathBuf>,
     /// Resolver options of containers that name none.
     pub dns_options: Vec<String>,
     /// Search domains of containers that name none.

@@ -98,6 +98,9 @@ pub enum Error {
     /// The snapshot store.
     #[error(transparent)]
     Snapshot(#[from] berth_snapshot::Error),
+    /// Devices that vendors describe.
+    #[error(transparent)]
+    Devices(berth_cdi::Error),
     /// Logs.
     #[error(transparent)]
     Log(#[from] berth_log::Error),
@@ -151,6 +154,7 @@ impl Kinded for Error {
             Self::Names(error) => error.kind(),
             Self::Volume(error) => error.kind(),
             Self::Snapshot(error) => error.kind(),
+            Self::Devices(error) => error.kind(),
             Self::Log(error) => error.kind(),
             Self::Supervisor(error) => error.kind(),
             Self::Archive(error) => error.kind(),

@@ -39,6 +39,7 @@ mod connect;
 mod containers;
 mod create;
 mod detach;
+mod device_request;
 mod endpoint;
 mod error;
 mod exec;

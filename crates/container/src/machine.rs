@@ -88,7 +88,8 @@ pub fn check(record: &Record) -> Result<()> {
             "a mount of type image cannot be used with a virtual machine: copy what is needed to a volume".to_owned(),
         ));
     }
-    if host.devices.as_ref().is_some_and(|devices| !devices.is_empty()) {
+    let requested = host.device_requests.as_ref().is_some_and(|requests| !requests.is_empty());
+    if requested || host.devices.as_ref().is_some_and(|devices| !devices.is_empty()) {
         return Err(Error::Invalid(
             "--device cannot be used with a virtual machine: its kernel has devices of its own".to_owned(),
         ));

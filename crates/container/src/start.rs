@@ -15,7 +15,7 @@ use berth_supervisor::Handle;
 use crate::{
     Containers, Error, Result, StartRequest,
     containers::Container,
-    identity, machine,
+    device_request, identity, machine,
     oci_spec::{self, Namespaces},
     record::{Attachment, Record, Status},
 };
@@ -211,6 +211,7 @@ impl Containers {
             _ => None,
         });
         let cgroup = self.shared.cgroup_path(record);
+        let edits = device_request::resolve(&record.host, &config.cdi_dirs)?;
         let spec = oci_spec::build(&oci_spec::Input {
             record,
             config,
@@ -219,6 +220,7 @@ impl Containers {
             sources,
             files: &config.container_dir(&record.id),
             cgroup: &cgroup,
+            edits: &edits,
             console,
         })?;
         crate::bundle::write(self, record, spec, bundle, console)
@@ -232,6 +234,7 @@ impl Containers {
         pid: u32,
     ) -> Result<Attachment> {
         let attachment = self.attach_endpoints(record, namespaces, pid).await?;
+        self.move_net_devices(record, pid as i32)?;
         self.write_identity(record, namespaces, &attachment)?;
         self.serve_names(record, pid as i32).await?;
         Ok(attachment)

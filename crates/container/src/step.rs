@@ -14,7 +14,7 @@ use berth_supervisor::{ExitRecord, client::Watch};
 use tokio::net::UnixStream;
 
 use crate::{
-    Containers, Error, Result, bundle, identity, oci_spec,
+    Containers, Error, Result, bundle, device_request, identity, oci_spec,
     record::{Attachment, Mount, MountKind, Record, State, Status, TABLE, VERSION},
     start::start_error,
 };
@@ -96,6 +96,7 @@ impl Containers {
         let namespaces = self.namespaces_of(record, true)?;
         record.state.id_range = self.take_ids(&namespaces)?;
         let sources: Vec<PathBuf> = mounts.iter().map(|mount| mount.source.clone().unwrap_or_default()).collect();
+        let edits = device_request::resolve(&record.host, &config.cdi_dirs)?;
         let spec = oci_spec::build(&oci_spec::Input {
             record,
             config,
@@ -104,6 +105,7 @@ impl Containers {
             sources: &sources,
             files: &files,
             cgroup: &self.shared.cgroup_path(record),
+            edits: &edits,
             console: None,
         })?;
         let dir = config.bundle_dir(&record.id);

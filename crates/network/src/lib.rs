@@ -40,6 +40,7 @@ mod gateway;
 mod hosts;
 pub mod ipam;
 mod names;
+pub mod net_device;
 pub mod netlink;
 mod networks;
 pub mod port;

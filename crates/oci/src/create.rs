@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::grammar::{Call, Command, Flag, switch, value};
 use crate::record::{Record, Status};
 use crate::store::{Place, Store};
-use crate::{bundle, log, net_device};
+use crate::{bundle, log};
 
 /// Flags that `create` and `run` share.
 pub const FLAGS: &[Flag] = &[
@@ -118,7 +118,10 @@ pub fn draft(call: &Call, bundle: &Bundle) -> Record {
 /// What is left to do when init stands behind its latch.
 fn finish(call: &Call, bundle: &Bundle, place: &Place, record: &mut Record) -> Result<()> {
     if let Some(devices) = bundle.spec.linux().as_ref().and_then(|linux| linux.net_devices().as_ref()) {
-        net_device::move_all(devices, record.pid)?;
+        let names = devices.iter().map(|(name, device)| {
+            (name.as_str(), device.name().as_deref().filter(|inside| !inside.is_empty()).unwrap_or(name))
+        });
+        berth_network::net_device::move_all(names, record.pid).map_err(|error| Error::Usage(error.to_string()))?;
     }
     let ended = || Error::State(format!("the init of container {} ended before it was started", record.id));
     record.born = birth(record.pid).ok_or_else(ended)?;

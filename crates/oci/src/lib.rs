@@ -23,7 +23,6 @@ mod grammar;
 mod kill;
 mod list;
 mod log;
-mod net_device;
 mod pause;
 mod ps;
 mod record;

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use berth_snapshot::Rootfs;
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Spec, State};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::error::{Error, Result};
@@ -76,6 +76,16 @@ impl Bundle {
     pub fn store(&self) -> Result<()> {
         write(&self.dir.join("config.json"), &self.spec)?;
         write(&self.dir.join("berth.json"), &self.extension)
+    }
+
+    /// What hooks are told of its container, which has the bundle's name.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let mut state = State::default();
+        let id = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        state.set_version(self.spec.version().clone()).set_id(id).set_bundle(self.dir.clone());
+        state.set_annotations(self.spec.annotations().clone());
+        state
     }
 
     /// The root file system: the extension's layers, or the specification's directory.

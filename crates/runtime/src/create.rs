@@ -75,7 +75,7 @@ pub struct Deferred<'a> {
     pub kept: u32,
 }
 
-/// Makes the container of a bundle. The caller must have a single thread. On failure nothing is left behind.
+/// Makes the container of a bundle; its hooks up to the start are run. The caller must have a single thread. On failure nothing is left behind.
 ///
 /// The order: control groups; clone; id maps; the container's own file systems (init) beside the host's mounts (maker);
 /// all attached (init); ready. Meanwhile the caller may already work on `/proc/<pid>/ns/net`.
@@ -83,7 +83,7 @@ pub fn create(bundle: &Bundle, stdio: Stdio<'_>) -> Result<Created> {
     make(bundle, stdio, None)
 }
 
-/// As [`create`], but hooks are run, and the container waits for its latch instead of [`Created::release`].
+/// As [`create`], but the container waits for its latch instead of [`Created::release`].
 pub fn create_latched(bundle: &Bundle, stdio: Stdio<'_>, deferred: &Deferred<'_>) -> Result<Created> {
     make(bundle, stdio, Some(deferred))
 }
@@ -103,14 +103,18 @@ fn make(bundle: &Bundle, stdio: Stdio<'_>, deferred: Option<&Deferred<'_>>) -> R
         kept: deferred.map_or(0, |deferred| deferred.kept),
     };
     let mut plan = Plan::of(bundle, process)?;
-    plan.hooks = deferred.and(bundle.spec.hooks().as_ref());
+    plan.hooks = bundle.spec.hooks().as_ref();
     let mut birth = Birth::default();
     birth.make_cgroup(&plan)?;
     let outside = birth.spawn(&plan, &stdio, deferred.map(|deferred| deferred.latch))?;
     let namespace = birth.map_ids(&plan, &outside)?;
     let prepared = prepare::all(&plan, namespace.as_ref().map(File::as_fd))?;
     send_mounts(&outside, &prepared.mounts)?;
-    let state = deferred.map(|deferred| birth.state(&deferred.state)).unwrap_or_default();
+    let state = match deferred {
+        Some(deferred) => birth.state(deferred.state.clone()),
+        None if plan.tells_state() => birth.state(bundle.state()),
+        None => State::default(),
+    };
     run_hooks(&plan, &outside, &state)?;
     birth.show_cgroup(&plan, &outside)?;
     if plan.wants_state() {
@@ -202,8 +206,7 @@ impl Birth {
     }
 
     /// What hooks are told.
-    fn state(&self, known: &State) -> State {
-        let mut state = known.clone();
+    fn state(&self, mut state: State) -> State {
         state.set_pid(Some(self.pid)).set_status(ContainerState::Creating);
         state
     }

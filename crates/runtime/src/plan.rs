@@ -109,6 +109,11 @@ impl<'a> Plan<'a> {
         self.hooks.as_ref().is_some_and(early)
     }
 
+    /// Whether anybody is told the container's state.
+    pub(crate) fn tells_state(&self) -> bool {
+        self.waits_for_hooks() || self.wants_state()
+    }
+
     /// Whether init wants the container's state.
     pub(crate) fn wants_state(&self) -> bool {
         let own = |hooks: &&Hooks| hooks.create_container().is_some() || hooks.start_container().is_some();

@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use axum::extract::State;
 use berth_kit::time::{Timestamp, format_nano};
 use berth_spec::model::{
-    Commit, FirewallInfo, IndexInfo, LocalNodeState, PluginsInfo, RegistryServiceConfig, Runtime, SwarmInfo,
-    SystemInfo, SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum, SystemInfoIsolationEnum,
+    Commit, DeviceInfo, FirewallInfo, IndexInfo, LocalNodeState, PluginsInfo, RegistryServiceConfig, Runtime,
+    SwarmInfo, SystemInfo, SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum, SystemInfoIsolationEnum,
 };
 
 use crate::{Engine, Facts, Settings, failure::Answer, stream};
@@ -137,6 +137,10 @@ fn add_state(info: &mut SystemInfo, engine: &Engine) {
     info.warnings = Some(warnings.collect());
     info.system_time = Some(format_nano(Timestamp::now()));
     info.firewall_backend = Some(FirewallInfo { driver: Some(engine.networks.firewall_name().to_owned()), info: None });
+    let (dirs, devices) = engine.containers.described_devices();
+    info.cdi_spec_dirs = Some(dirs.iter().map(|dir| dir.display().to_string()).collect());
+    let device = |id: String| DeviceInfo { source: Some("cdi".to_owned()), id: Some(id) };
+    info.discovered_devices = Some(devices.into_iter().map(device).collect());
     let names = |list: &[&str]| Some(list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
     info.plugins = Some(PluginsInfo {
         volume: Some(engine.volumes.drivers()),

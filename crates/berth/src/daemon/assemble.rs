@@ -144,9 +144,20 @@ fn container_config(configuration: &Configuration, exe: PathBuf) -> berth_contai
         no_new_privileges: values.flag("no-new-privileges"),
         seccomp_profile: configuration.seccomp_profile.clone(),
         stop_timeout_s: configuration.stop_timeout_s,
+        cdi_dirs: cdi_dirs(configuration),
         dns: values.list("dns"),
         dns_options: values.list("dns-opts"),
         dns_search: values.list("dns-search"),
+    }
+}
+
+/// Where vendors' descriptions of devices are.
+fn cdi_dirs(configuration: &Configuration) -> Vec<PathBuf> {
+    let given = configuration.values.list("cdi-spec-dirs");
+    if given.is_empty() {
+        berth_cdi::DEFAULT_DIRS.map(PathBuf::from).to_vec()
+    } else {
+        given.into_iter().map(PathBuf::from).collect()
     }
 }
 

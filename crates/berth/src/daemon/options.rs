@@ -48,7 +48,7 @@ pub const OPTIONS: &[Opt] = &[
     opt("bip6", "bip6", Text, "IPv6 address for the default bridge, with its prefix length"),
     opt("bridge", "bridge", Text, "Attach containers to a network bridge").short('b'),
     opt("bridge-accept-fwmark", "bridge-accept-fwmark", Text, "In bridge networks, accept packets with this firewall mark/mask").ignored("bridge networks accept marked packets"),
-    opt("cdi-spec-dir", "cdi-spec-dirs", List, "CDI specification directories to use").ignored("CDI devices are not built yet"),
+    opt("cdi-spec-dir", "cdi-spec-dirs", List, "Directory with descriptions of devices (CDI); a later one wins (default /etc/cdi and /var/run/cdi)"),
     opt("cgroup-parent", "cgroup-parent", Text, "Set parent cgroup for all containers"),
     opt("config-file", "", Text, "Daemon configuration file (default \"/etc/berth/daemon.json\")"),
     opt("containerd", "containerd", Text, "containerd grpc address").ignored(ONE_BINARY),

@@ -11,6 +11,7 @@ mod build_remote;
 mod clients;
 mod crash;
 mod daemon;
+mod device;
 mod dns;
 mod environment;
 mod events;

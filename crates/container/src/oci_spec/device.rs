@@ -28,10 +28,7 @@ pub fn check(host: &HostConfig) -> Result<()> {
     for mapping in host.devices.iter().flatten() {
         parts(mapping)?;
     }
-    if host.device_requests.as_ref().is_some_and(|requests| !requests.is_empty()) {
-        return Err(Error::NotBuilt("a device request (--gpus)"));
-    }
-    Ok(())
+    crate::device_request::check(host)
 }
 
 /// Host path, container path and access of a device.

@@ -38,6 +38,8 @@ pub struct Input<'a> {
     pub files: &'a Path,
     /// Cgroup, absolute from the hierarchy's root.
     pub cgroup: &'a str,
+    /// What vendors' descriptions of devices change.
+    pub edits: &'a [berth_cdi::ContainerEdits],
     /// Rows and columns of the terminal.
     pub console: Option<(u16, u16)>,
 }
@@ -73,7 +75,7 @@ pub fn build(input: &Input) -> Result<Spec> {
         linux["timeOffsets"] = offsets;
     }
     let capabilities = security::capabilities(&record.host, privileged)?;
-    let spec = json!({
+    let mut spec = json!({
         "ociVersion": "1.2.0",
         "hostname": record.config.hostname.as_deref().filter(|_| input.namespaces.uts.is_new()),
         "domainname": record.config.domainname.as_deref().filter(|name| !name.is_empty() && input.namespaces.uts.is_new()),
@@ -83,6 +85,7 @@ pub fn build(input: &Input) -> Result<Spec> {
         "annotations": record.host.annotations,
         "linux": linux,
     });
+    input.edits.iter().try_for_each(|edits| berth_cdi::apply(edits, &mut spec)).map_err(Error::Devices)?;
     let mut spec: Spec = serde_json::from_value(without_nulls(spec))
         .map_err(|error| Error::Invalid(format!("these settings make no valid runtime specification: {error}")))?;
     if let Some(linux) = spec.linux_mut() {

@@ -5,8 +5,8 @@ use std::{
     path::Path,
 };
 
-use berth_runtime::{Bundle, Container, Created};
-use oci_spec::runtime::Process;
+use berth_runtime::{Bundle, Container, Created, hook};
+use oci_spec::runtime::{ContainerState, Hook, Hooks, Process, State};
 
 use super::{Child, Ended, Isolation, Stdio};
 use crate::protocol::Failure;
@@ -22,6 +22,32 @@ enum Stage {
 /// See the module.
 pub struct Namespaces {
     stage: Stage,
+    late: Option<Box<LateHooks>>,
+}
+
+/// Hooks that are run when the container has started, and when it is gone.
+struct LateHooks {
+    hooks: Hooks,
+    state: State,
+}
+
+impl LateHooks {
+    fn of(bundle: &Bundle) -> Option<Box<Self>> {
+        let hooks = bundle.spec.hooks().clone()?;
+        Some(Box::new(Self { hooks, state: bundle.state() }))
+    }
+
+    /// Runs one point's hooks. The container goes on whatever they do (runtime specification, "Lifecycle").
+    fn run(&mut self, point: &str, status: ContainerState, pid: Option<i32>) {
+        let hooks: Option<&Vec<Hook>> = match status {
+            ContainerState::Stopped => self.hooks.poststop().as_ref(),
+            _ => self.hooks.poststart().as_ref(),
+        };
+        self.state.set_status(status).set_pid(pid);
+        if let Err(message) = hook::run(point, hooks, &self.state) {
+            eprintln!("{message}");
+        }
+    }
 }
 
 impl Namespaces {
@@ -32,7 +58,8 @@ impl Namespaces {
     pub fn load(bundle: &Path) -> Result<(Self, bool), Failure> {
         let bundle = Bundle::load(bundle).map_err(|error| failure("bundle", &error))?;
         let tty = bundle.spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
-        Ok((Self { stage: Stage::Bundle(Box::new(bundle)) }, tty))
+        let late = LateHooks::of(&bundle);
+        Ok((Self { stage: Stage::Bundle(Box::new(bundle)), late }, tty))
     }
 
     fn container(&self) -> Result<&Container, Failure> {
@@ -61,7 +88,11 @@ impl Isolation for Namespaces {
         match std::mem::replace(&mut self.stage, Stage::Gone) {
             Stage::Gate(created) => {
                 let outcome = created.release().map_err(|error| failure("start", &error));
+                let pid = created.container.pid;
                 self.stage = Stage::Running(Box::new(created.container));
+                if let (Ok(()), Some(late)) = (&outcome, &mut self.late) {
+                    late.run("poststart", ContainerState::Running, Some(pid));
+                }
                 outcome
             }
             other => {
@@ -133,6 +164,9 @@ impl Isolation for Namespaces {
         // A cgroup that stays is found and removed by whoever removes the container.
         if let Some(cgroup) = self.container().ok().and_then(|container| container.cgroup.as_ref()) {
             let _ = cgroup.remove();
+        }
+        if let Some(late) = &mut self.late {
+            late.run("poststop", ContainerState::Stopped, None);
         }
     }
 }

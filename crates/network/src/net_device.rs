@@ -1,45 +1,40 @@
 //! Network devices of the host that a container gets (`linux.netDevices`): moved, renamed, and up again with their
 //! addresses, which a move takes away.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
 
-use berth_network::netlink::bits::rt;
-use berth_network::netlink::{Family, Refusal, Request, Socket, address, link};
-use oci_spec::runtime::LinuxNetDevice;
-
-use crate::error::{Error, Result};
+use crate::netlink::bits::rt;
+use crate::netlink::{Family, Refusal, Request, Socket, address, link};
+use crate::{Error, Result};
 
 /// The longest name of a device, in bytes (`IFNAMSIZ` without its end).
 const NAME_BYTES_MAX: usize = 15;
 
-/// Moves every device into the network namespace of the process.
-pub fn move_all(devices: &HashMap<String, LinuxNetDevice>, pid: i32) -> Result<()> {
-    let path = std::path::PathBuf::from(format!("/proc/{pid}/ns/net"));
-    let namespace = File::open(&path).map_err(Error::file("open", &path))?;
-    let own = File::open("/proc/self/ns/net").map_err(Error::file("open", &path))?;
-    if inode(&namespace) == inode(&own) && !devices.is_empty() {
-        return Err(Error::Usage(String::from("netDevices need a network namespace of the container's own")));
-    }
-    for (name, device) in devices {
-        let inside = device.name().as_deref().filter(|name| !name.is_empty()).unwrap_or(name);
-        let plain = |name: &str| {
-            !name.is_empty()
-                && name.len() <= NAME_BYTES_MAX
-                && name != "."
-                && name != ".."
-                && !name.contains(['/', ':'])
-        };
-        if !plain(name) || !plain(inside) {
-            return Err(Error::Usage(format!("{name:?} to {inside:?}: not names of network devices")));
+/// Moves devices, given as their name on the host and the one inside, into the network namespace of a process.
+///
+/// # Errors
+/// [`Error::Invalid`] for a name that is none, for a process in the host's own network, and for a device that is not there.
+pub fn move_all<'a>(devices: impl IntoIterator<Item = (&'a str, &'a str)>, pid: i32) -> Result<()> {
+    let invalid = |why: String| Error::Invalid { field: "netDevices", why };
+    let open = |of: &str| File::open(format!("/proc/{of}/ns/net")).map_err(|error| invalid(error.to_string()));
+    let (namespace, own) = (open(&pid.to_string())?, open("self")?);
+    for (name, inside) in devices {
+        if inode(&namespace) == inode(&own) {
+            return Err(invalid("they need a network namespace of the container's own".to_owned()));
         }
-        one(name, inside, &namespace).map_err(|refusal| {
-            Error::Missing(format!("cannot move the network device {name} into the container: {refusal}"))
-        })?;
+        if !is_plain(name) || !is_plain(inside) {
+            return Err(invalid(format!("{name:?} to {inside:?}: not names of network devices")));
+        }
+        let failed = |refusal| invalid(format!("cannot move the network device {name} into the container: {refusal}"));
+        one(name, inside, &namespace).map_err(failed)?;
     }
     Ok(())
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.len() <= NAME_BYTES_MAX && name != "." && name != ".." && !name.contains(['/', ':'])
 }
 
 fn one(name: &str, inside: &str, namespace: &File) -> std::result::Result<(), Refusal> {
