@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows containers, HTTP or the kernel. A crate that needs a word all others use finds it here.
 
+pub mod crash;
 pub mod guard;
 pub mod id;
 pub mod kind;

@@ -10,7 +10,6 @@
 //! Two durabilities: [`Durability::Power`] returns after fsync(2), [`Durability::Crash`] survives a killed process but
 //! not a power cut. A record is written before the effect it describes.
 
-mod crash;
 mod error;
 mod store;
 

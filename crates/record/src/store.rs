@@ -5,10 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use berth_kit::crash;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, Result, crash};
+use crate::{Error, Result};
 
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS record (
     kind TEXT NOT NULL, id TEXT NOT NULL, summary TEXT NOT NULL, body TEXT NOT NULL,
@@ -149,7 +150,7 @@ fn with_durability<T>(
     durability: Durability,
     act: impl FnOnce() -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    crash::before();
+    crash::before_write();
     let outcome = match durability {
         Durability::Crash => act(),
         Durability::Power => {
@@ -159,7 +160,7 @@ fn with_durability<T>(
             outcome
         }
     };
-    crash::after();
+    crash::after_write();
     outcome
 }
 

@@ -16,6 +16,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use berth_kit::crash;
 use berth_sys::message;
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +118,7 @@ impl Inside {
     /// Waits for an order; ends the process when the maker is gone.
     pub(crate) fn wait(&self, wanted: Order) -> std::result::Result<(Vec<u8>, Vec<OwnedFd>), Failure> {
         let (order, text, descriptors) = self.next()?;
+        crash::point("init");
         if order != wanted as u8 {
             let message = format!("order {order} came where {wanted:?} was expected");
             return Err(Failure::own("gate", berth_sys::Errno::PROTO, message));
@@ -131,6 +133,7 @@ impl Inside {
             let (order, _, mut descriptors) = self.next()?;
             all.append(&mut descriptors);
             if order != Order::Mounts as u8 {
+                crash::point("init");
                 return Ok(all);
             }
         }
@@ -151,6 +154,8 @@ impl Inside {
     pub(crate) fn tell(&self, report: &Report, terminal: Option<&OwnedFd>) {
         let text = serde_json::to_vec(report).unwrap_or_default();
         let descriptors: Vec<BorrowedFd<'_>> = terminal.iter().map(|fd| fd.as_fd()).collect();
+        crash::point("init");
         let _ = message::send(self.0.as_fd(), &text, &descriptors);
+        crash::point("init");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use berth_kit::crash;
 use berth_kit::guard::{Guard, stands};
 use berth_sys::{namespace, process};
 use oci_spec::runtime::Hook;
@@ -73,6 +74,7 @@ fn prepare(
     let mut received = gate.mounts()?.into_iter();
     let tree = received.next().ok_or_else(|| missing("the root file system"))?;
     rootfs::attach(tree.as_fd())?;
+    crash::point("init");
     attach::all(tree.as_fd(), &plan.mounts, &mut made, &mut received)?;
     if plan.waits_for_hooks() {
         gate.tell(&Report::Mounted, None);
@@ -87,6 +89,7 @@ fn prepare(
     seal(plan, tree.as_fd())?;
     let identity = plan.process.identity(tree.as_fd())?;
     run_hooks("createContainer", plan.hooks.and_then(|hooks| hooks.create_container().as_ref()), &words)?;
+    crash::point("init");
     enter_root(plan, tree.as_fd())?;
     // Not before: no root can be left for one that is shared (pivot_root(2)).
     rootfs::propagate(tree.as_fd(), plan.linux.rootfs_propagation().as_deref())?;
@@ -119,6 +122,7 @@ fn start(
         let arguments = plan.process.process.args().as_deref().unwrap_or_default();
         reaper::split(matches!(stdio, Stdio::Terminal { .. }), arguments)?;
     }
+    crash::point("init");
     Err(plan.process.execute(&ready.identity))
 }
 

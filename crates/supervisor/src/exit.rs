@@ -2,6 +2,7 @@
 
 use std::{fs, io::Write, path::Path};
 
+use berth_kit::crash;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -71,7 +72,9 @@ pub(crate) fn replace(bundle: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let (path, fresh) = (bundle.join(name), bundle.join(format!("{name}.new")));
     fs::File::create(&fresh)
         .and_then(|mut file| file.write_all(bytes))
+        .inspect(|()| crash::point("supervisor"))
         .and_then(|()| fs::rename(&fresh, &path))
+        .inspect(|()| crash::point("supervisor"))
         .map_err(|source| Error::WriteBundle { path, source })
 }
 

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use berth_kit::time::Timestamp;
+use berth_kit::{crash, time::Timestamp};
 
 use super::{
     event_loop::{EndedExec, REMEMBERED_EXECS, Supervisor},
@@ -52,15 +52,18 @@ impl Supervisor {
     fn finish_container(&mut self, task: &Task) {
         self.forget_log_wait();
         self.log.finish();
+        crash::point("supervisor");
         self.tell_oom();
         let record = self.exit_record(task.ended());
         // With no room for the record it still reaches whoever watches, and the status.
         let _ = record.write(&self.bundle);
         // Before anybody is told: a restart uses the same cgroup at once.
         self.isolation.remove();
+        crash::point("supervisor");
         self.exit = Some(record.clone());
         self.recorded_at = Some(Instant::now());
         self.tell(&Event::Exited(record));
+        crash::point("supervisor");
         let keys: Vec<u32> = self.connections.iter().filter_map(|it| it.attachment().map(|it| it.task)).collect();
         for key in keys {
             self.close_streams(key);

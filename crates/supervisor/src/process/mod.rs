@@ -32,6 +32,7 @@ use std::{
     process::ExitCode,
 };
 
+use berth_kit::crash;
 use berth_log::Mode;
 
 use self::{
@@ -63,6 +64,7 @@ pub fn main(bundle: &Path) -> ExitCode {
             return ExitCode::from(125);
         }
     };
+    watch_for_crash(bundle);
     let outcome = load(bundle).and_then(|(isolation, tty)| build(bundle, isolation, tty));
     let mut supervisor = match outcome {
         Ok(supervisor) => supervisor,
@@ -72,11 +74,21 @@ pub fn main(bundle: &Path) -> ExitCode {
         }
     };
     lower_oom_score();
+    crash::point("supervisor");
     supervisor.adopt(daemon);
+    crash::point("supervisor");
     match supervisor.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// The file of the runtime root that tells debug builds where to die: beside the folder of all bundles.
+fn watch_for_crash(bundle: &Path) {
+    if let Some(root) = bundle.parent().and_then(Path::parent) {
+        crash::watch(&root.join("crash"));
+    }
+    crash::point("supervisor");
 }
 
 /// `--template=<bundle>` in the place of the bundle makes a template of virtual machines instead.
@@ -125,8 +137,11 @@ fn prepare() -> Result<OwnedFd> {
 fn build(bundle: &Path, isolation: Box<dyn Isolation>, tty: bool) -> std::result::Result<Supervisor, Failure> {
     let prepare = |error: Error| Failure::new("prepare", sentence(&error));
     let settings = Settings::read(bundle).map_err(prepare)?;
+    crash::point("supervisor");
     let log = open_log(bundle, &settings).map_err(|error| Failure::new("log", sentence(&error)))?;
+    crash::point("supervisor");
     let mut supervisor = Supervisor::new(PathBuf::from(bundle), settings, log, isolation).map_err(prepare)?;
+    crash::point("supervisor");
     supervisor.create(tty)?;
     Ok(supervisor)
 }

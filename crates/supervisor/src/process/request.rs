@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use berth_kit::crash;
 use berth_kit::guard::{Guard, stands};
 use berth_kit::time::Timestamp;
 use rustix::event::epoll::EventFlags;
@@ -134,7 +135,10 @@ impl Supervisor {
         }
         // Taken before: the program may have ended when the gate call returns.
         let at = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(0);
-        match self.isolation.release().and_then(|()| self.watch_isolation()) {
+        crash::point("supervisor");
+        let released = self.isolation.release().and_then(|()| self.watch_isolation());
+        crash::point("supervisor");
+        match released {
             Ok(()) => {
                 self.started_at_ns = Some(at);
                 Ok(Reply::Started { pid: self.main_pid })
