@@ -19,6 +19,7 @@ mod exec;
 mod failure;
 mod filter;
 mod hijack;
+pub mod hostile;
 mod image;
 mod name;
 mod network;

@@ -65,6 +65,7 @@ pub use hello::HELLO;
 pub use images::{Images, InUse};
 pub use import::ImportRequest;
 pub use list::ListRequest;
+pub use load::parse_config;
 pub use policy::Verification;
 pub use pressure::Watermarks;
 pub use prune::PruneReport;

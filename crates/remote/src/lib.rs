@@ -37,6 +37,7 @@ mod trust;
 mod upload;
 mod web;
 
+pub use challenge::Challenge;
 pub use client::Client;
 pub use credentials::Credentials;
 pub use download::{Lease, PART_BYTES, Reader};

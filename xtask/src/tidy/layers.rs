@@ -38,6 +38,25 @@ const NARROW: &[(&str, &[&str])] = &[
     ("cli", &["client", "dockerfile", "kit", "spec"]),
     ("blackbox", &[]),
     ("bench", &["blackbox"]),
+    (
+        "fuzz",
+        &[
+            "api",
+            "archive",
+            "buildkit",
+            "dns",
+            "dockerfile",
+            "image",
+            "log",
+            "network",
+            "record",
+            "registry",
+            "remote",
+            "runtime",
+            "spec",
+            "supervisor",
+        ],
+    ),
 ];
 
 /// Synchronous crates: tokio is no dependency of theirs, not even in tests.
