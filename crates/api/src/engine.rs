@@ -80,6 +80,8 @@ pub struct Facts {
     pub memory_bytes: i64,
     /// `1` or `2`.
     pub cgroup_version: u8,
+    /// systemd makes the containers' cgroups.
+    pub systemd_cgroup: bool,
     /// Which controllers the kernel offers: `memory`, `cpu`, `cpuset`, `pids`, `blkio`.
     pub controllers: Vec<String>,
     /// Whether memory.memsw or memory.swap can be limited.

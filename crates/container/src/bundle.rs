@@ -50,6 +50,7 @@ pub fn write_on(
         layered: containers.layered_mounts(record)?,
         id_range: record.state.id_range.map(|range| IdRange { host_base: range.host_base, len: range.len }),
         init: record.host.init.unwrap_or(false),
+        systemd: config.systemd_cgroup,
         groups: record.host.group_add.clone().unwrap_or_default(),
         subpaths: if crate::machine::is_wanted(record) { BTreeMap::new() } else { subpaths(record) },
         ..Extension::default()

@@ -19,6 +19,8 @@ pub struct Config {
     pub ulimits: Vec<ResourcesUlimits>,
     /// Parent of the containers' cgroups, absolute from the hierarchy's root.
     pub cgroup_parent: String,
+    /// Cgroups are scopes that systemd makes, and the parent is a slice.
+    pub systemd_cgroup: bool,
     /// Size of /dev/shm, in bytes.
     pub shm_bytes: u64,
     /// Whether containers that do not say get an init process.

@@ -55,6 +55,9 @@ impl crate::containers::Shared {
     pub(crate) fn cgroup_path(&self, record: &crate::record::Record) -> String {
         let parent = record.host.cgroup_parent.as_deref().filter(|parent| !parent.is_empty());
         let parent = parent.unwrap_or(&self.config.cgroup_parent).trim_matches('/');
+        if self.config.systemd_cgroup {
+            return format!("{}/berth-{}.scope", berth_runtime::cgroup::slice_path(parent), record.id);
+        }
         format!("/{parent}/{}", record.id)
     }
 

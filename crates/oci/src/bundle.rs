@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use berth_runtime::{Bundle, Extension, cgroup::CgroupPath};
+use berth_runtime::cgroup::{self, CgroupPath};
+use berth_runtime::{Bundle, Extension};
 use oci_spec::runtime::Spec;
 
 use crate::error::{Error, Result};
@@ -18,7 +19,8 @@ pub fn load(call: &Call) -> Result<Bundle> {
     let mut spec: Spec = serde_json::from_slice(&text).map_err(|source| Error::Parse { path, source })?;
     check_version(&spec)?;
     place_groups(&mut spec, call)?;
-    Ok(Bundle { dir, spec, extension: Extension::default() })
+    let extension = Extension { systemd: call.global.systemd_cgroup, ..Extension::default() };
+    Ok(Bundle { dir, spec, extension })
 }
 
 /// The bundle of a container that exists.
@@ -62,11 +64,6 @@ fn place_groups(spec: &mut Spec, call: &Call) -> Result<()> {
 /// Where systemd puts a unit: `a-b.slice` lies in `a.slice`.
 fn slice_path(slice: &str, prefix: &str, name: &str) -> String {
     let slice = if slice.is_empty() { "system.slice" } else { slice };
-    let mut path = String::new();
-    let words: Vec<&str> = slice.trim_end_matches(".slice").split('-').filter(|word| !word.is_empty()).collect();
-    for count in 1..=words.len() {
-        path.push_str(&format!("/{}.slice", words[..count].join("-")));
-    }
     let unit = if name.ends_with(".slice") {
         name.to_owned()
     } else if prefix.is_empty() {
@@ -74,7 +71,7 @@ fn slice_path(slice: &str, prefix: &str, name: &str) -> String {
     } else {
         format!("{prefix}-{name}.scope")
     };
-    format!("{path}/{unit}")
+    format!("{}/{unit}", cgroup::slice_path(slice))
 }
 
 #[cfg(test)]

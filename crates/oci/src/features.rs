@@ -140,7 +140,7 @@ fn features() -> serde_json::Value {
             "namespaces": namespaces,
             "capabilities": capability::NAMES.as_slice(),
             "cgroup": {
-                "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": has("rdma"),
+                "v1": true, "v2": true, "systemd": true, "systemdUser": false, "rdma": has("rdma"),
             },
             "seccomp": {
                 "enabled": true, "actions": ACTIONS, "operators": OPERATORS, "archs": ARCHITECTURES,

@@ -31,6 +31,8 @@ pub struct Extension {
     pub id_range: Option<IdRange>,
     /// Run an init as process 1 that starts the program, forwards signals and reaps orphans.
     pub init: bool,
+    /// The cgroup is a scope that systemd makes; its path is that of the unit (`/system.slice/name.scope`).
+    pub systemd: bool,
     /// Supplementary groups by name or number, looked up in the container's own group file.
     pub groups: Vec<String>,
     /// Layers to mount where the specification binds this path, which need not exist.

@@ -9,7 +9,7 @@ use berth_sys::namespace::bit;
 use oci_spec::runtime::{ContainerState, LinuxSeccomp, State};
 
 use crate::bundle::Bundle;
-use crate::cgroup::{Cgroup, CgroupPath};
+use crate::cgroup::{Cgroup, CgroupPath, systemd};
 use crate::error::{Error, Result};
 use crate::gate::{self, Gate, Order, Report};
 use crate::id_map::IdMaps;
@@ -145,6 +145,8 @@ struct Birth {
     pid: i32,
     pidfd: Option<OwnedFd>,
     cgroup: Option<Cgroup>,
+    /// While the maker itself keeps systemd's scope from being empty.
+    visit: Option<systemd::Visit>,
     id_maps: IdMaps,
 }
 
@@ -153,7 +155,12 @@ impl Birth {
     fn make_cgroup(&mut self, plan: &Plan<'_>) -> Result<()> {
         if let Some(path) = plan.linux.cgroups_path() {
             let path = CgroupPath::parse(&path.to_string_lossy())?;
-            self.cgroup = Some(Cgroup::create(&path, plan.linux.resources().as_ref())?);
+            if plan.systemd {
+                let (cgroup, visit) = systemd::start(&path, plan.linux.resources().as_ref())?;
+                (self.cgroup, self.visit) = (Some(cgroup), Some(visit));
+            } else {
+                self.cgroup = Some(Cgroup::create(&path, plan.linux.resources().as_ref())?);
+            }
         }
         Ok(())
     }
@@ -173,6 +180,7 @@ impl Birth {
             Side::Parent { pid, pidfd } => {
                 self.pid = pid;
                 self.pidfd = Some(pidfd);
+                self.visit.take().map_or(Ok(()), systemd::Visit::leave)?;
                 Ok(outside)
             }
         }
@@ -198,7 +206,10 @@ impl Birth {
     /// Sends the directories of the control groups, when the container shall see them.
     fn show_cgroup(&self, plan: &Plan<'_>, gate: &Gate) -> Result<()> {
         let shown = self.cgroup.as_ref().filter(|_| plan.wants_control());
-        let directories = shown.map(Directories::of).transpose()?.unwrap_or_default();
+        let directories = shown
+            .map(|cgroup| Directories::of(cgroup, plan.namespaces.new & bit::CGROUP != 0))
+            .transpose()?
+            .unwrap_or_default();
         let names = serde_json::to_vec(&directories.names)
             .map_err(|source| Error::ParseBundle { path: "the list of cgroup hierarchies".into(), source })?;
         let trees: Vec<BorrowedFd<'_>> = directories.trees.iter().map(AsFd::as_fd).collect();
@@ -224,6 +235,9 @@ impl Drop for Birth {
             // It may have ended already; what matters is that it is collected.
             let _ = berth_sys::pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
             let _ = berth_sys::pidfd::wait(pidfd.as_fd());
+        }
+        if let Some(visit) = self.visit.take() {
+            let _ = visit.leave();
         }
         if let Some(cgroup) = self.cgroup.take() {
             // The failure that led here is the one to tell.

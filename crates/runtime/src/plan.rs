@@ -25,6 +25,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) layered: &'a [(PathBuf, Layered)],
     pub(crate) read_only: bool,
     pub(crate) init: bool,
+    /// The cgroup is made by systemd.
+    pub(crate) systemd: bool,
     /// Hooks that are to run while it is made.
     pub(crate) hooks: Option<&'a Hooks>,
     /// Ids on disk appear through the container's maps, as berth wants it for what it owns.
@@ -95,6 +97,7 @@ impl<'a> Plan<'a> {
             layered: &bundle.extension.layered,
             read_only: spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false),
             init: bundle.extension.init,
+            systemd: bundle.extension.systemd,
             hooks: None,
             shifts_ids: bundle.extension.rootfs.is_some(),
             namespaces,

@@ -70,7 +70,10 @@ fn add_facts(info: &mut SystemInfo, facts: &Facts) {
 
 fn add_kernel(info: &mut SystemInfo, facts: &Facts) {
     let has = |name: &str| Some(facts.controllers.iter().any(|controller| controller == name));
-    info.cgroup_driver = Some(SystemInfoCgroupDriverEnum::CGROUPFS);
+    info.cgroup_driver = Some(match facts.systemd_cgroup {
+        true => SystemInfoCgroupDriverEnum::SYSTEMD,
+        false => SystemInfoCgroupDriverEnum::CGROUPFS,
+    });
     info.cgroup_version = Some(match facts.cgroup_version {
         2 => SystemInfoCgroupVersionEnum::_2,
         _ => SystemInfoCgroupVersionEnum::_1,

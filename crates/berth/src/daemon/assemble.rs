@@ -139,6 +139,7 @@ fn container_config(configuration: &Configuration, exe: PathBuf) -> berth_contai
         },
         ulimits: configuration.ulimits.clone(),
         cgroup_parent: configuration.cgroup_parent.clone(),
+        systemd_cgroup: configuration.systemd_cgroup,
         shm_bytes: configuration.shm_bytes,
         init: values.flag("init"),
         no_new_privileges: values.flag("no-new-privileges"),

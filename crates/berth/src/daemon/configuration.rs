@@ -39,8 +39,10 @@ pub struct Configuration {
     pub stop_timeout_s: i64,
     /// Ulimits of containers.
     pub ulimits: Vec<ResourcesUlimits>,
-    /// Absolute.
+    /// Absolute, or a slice with systemd's driver.
     pub cgroup_parent: String,
+    /// systemd makes the containers' cgroups.
+    pub systemd_cgroup: bool,
     /// Replaces the built-in profile.
     pub seccomp_profile: Option<PathBuf>,
     /// Default log driver.
@@ -88,7 +90,13 @@ impl Configuration {
         let log_driver = values.text("log-driver").unwrap_or("json-file").to_owned();
         berth_log::validate(&log_driver, &values.map("log-opts")).context("invalid log-driver or log-opts")?;
         let driver = |text: &str| matches!(text, "overlay" | "overlay2" | "erofs" | "copy").then(|| text.to_owned());
-        let parent = |text: &str| text.starts_with('/').then(|| text.to_owned());
+        let systemd_cgroup = systemd_cgroup(&values.list("exec-opts"))?;
+        let fits = |text: &str| if systemd_cgroup { text.ends_with(".slice") } else { text.starts_with('/') };
+        let parent = |text: &str| fits(text).then(|| text.to_owned());
+        let (wanted, usual) = match systemd_cgroup {
+            true => ("with systemd's driver it must be a slice, such as my.slice", "system.slice"),
+            false => ("it must be an absolute cgroup path", "/berth"),
+        };
         let profile =
             values.text("seccomp-profile").filter(|profile| *profile != "builtin").map(absolute).transpose()?;
         if let Some(profile) = &profile {
@@ -104,9 +112,8 @@ impl Configuration {
             shm_bytes: values.parsed("default-shm-size", size, "it must be a size such as 64M")?.unwrap_or(64 << 20),
             stop_timeout_s: values.number("default-stop-timeout").unwrap_or(10),
             ulimits: ulimits(&values)?,
-            cgroup_parent: values
-                .parsed("cgroup-parent", parent, "it must be an absolute cgroup path")?
-                .unwrap_or_else(|| "/berth".to_owned()),
+            cgroup_parent: values.parsed("cgroup-parent", parent, wanted)?.unwrap_or_else(|| usual.to_owned()),
+            systemd_cgroup,
             seccomp_profile: profile,
             log_driver,
             storage_driver: values
@@ -151,6 +158,25 @@ impl Configuration {
     pub fn log_options(&self) -> HashMap<String, String> {
         self.values.map("log-opts").into_iter().collect()
     }
+}
+
+/// Who makes the containers' cgroups: `native.cgroupdriver`.
+fn systemd_cgroup(options: &[String]) -> Result<bool> {
+    let mut is_systemd = false;
+    for option in options {
+        match option.split_once('=') {
+            Some(("native.cgroupdriver", "cgroupfs")) => is_systemd = false,
+            Some(("native.cgroupdriver", "systemd")) => is_systemd = true,
+            Some(("native.cgroupdriver", other)) => {
+                bail!("invalid exec-opt: native.cgroupdriver is cgroupfs or systemd, not {other}")
+            }
+            _ => bail!("invalid exec-opt {option:?}: native.cgroupdriver=cgroupfs|systemd is known"),
+        }
+    }
+    if is_systemd && !berth_runtime::cgroup::systemd_is_booted() {
+        bail!("exec-opt native.cgroupdriver=systemd: systemd does not run here; use cgroupfs");
+    }
+    Ok(is_systemd)
 }
 
 /// The section `policy`.

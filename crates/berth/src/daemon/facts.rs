@@ -42,6 +42,7 @@ pub fn gather(configuration: &Configuration, listeners: &Listeners) -> Facts {
         backing_filesystem: filesystem(&configuration.data_root).to_owned(),
         log_drivers: ["json-file", "local", "journald", "syslog", "none"].map(str::to_owned).to_vec(),
         log_driver: configuration.log_driver.clone(),
+        systemd_cgroup: configuration.systemd_cgroup,
         address_pools: pools(configuration),
         ..Facts::default()
     };

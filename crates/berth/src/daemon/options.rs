@@ -72,7 +72,7 @@ pub const OPTIONS: &[Opt] = &[
     opt("dns", "dns", List, "DNS server to use"),
     opt("dns-opt", "dns-opts", List, "DNS options to use"),
     opt("dns-search", "dns-search", List, "DNS search domains to use"),
-    opt("exec-opt", "exec-opts", List, "Runtime execution options").ignored("native.cgroupdriver=cgroupfs is what berth does"),
+    opt("exec-opt", "exec-opts", List, "Runtime execution options: native.cgroupdriver=cgroupfs (default) or systemd"),
     opt("exec-root", "exec-root", Text, "Root directory for execution state files (default \"/run/berth\")"),
     opt("experimental", "experimental", Flag, "Enable experimental features"),
     opt("feature", "features", Json, "Enable features in the daemon").ignored("berth has no switches for features").reloads(),

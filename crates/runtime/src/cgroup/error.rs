@@ -53,6 +53,16 @@ pub enum Error {
         /// The key as given.
         key: String,
     },
+    /// systemd's manager does not do what it was asked for.
+    #[error("cannot {act} the unit {unit}: {reason}")]
+    Systemd {
+        /// What was asked for: `start`, `update`.
+        act: &'static str,
+        /// The unit.
+        unit: String,
+        /// The manager's words, or why it was not reached.
+        reason: String,
+    },
     /// A directory could not be made.
     #[error("create cgroup {path}")]
     Create {

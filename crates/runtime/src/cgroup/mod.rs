@@ -7,7 +7,8 @@
 //!
 //! A container has one directory, `<parent>/<name>`, in every v1 hierarchy, or in the one v2 hierarchy
 //! ([`layout`]). Nothing is kept in memory: [`Cgroup::open`] after a restart is as good as the value that
-//! [`Cgroup::create`] gave. All paths are relative to the roots of the mounts, as with dockerd's cgroupfs driver.
+//! [`Cgroup::create`] gave. All paths are relative to the roots of the mounts, as with dockerd's cgroupfs driver; with
+//! systemd's driver ([`systemd`]) they are those that it gives to its units.
 //!
 //! Sources: `Documentation/admin-guide/cgroup-v1/`, `Documentation/admin-guide/cgroup-v2.rst`, cgroups(7).
 
@@ -25,6 +26,7 @@ mod process;
 mod remove;
 pub mod stat;
 mod support;
+pub(crate) mod systemd;
 #[cfg(test)]
 mod test;
 mod view;
@@ -41,6 +43,7 @@ pub use error::{Error, Result};
 pub use layout::Version;
 pub use stat::Stats;
 pub use support::{Controllers, available};
+pub use systemd::{is_booted as systemd_is_booted, slice_path};
 
 use layout::{Controller, Hierarchy, Layout};
 

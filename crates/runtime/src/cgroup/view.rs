@@ -23,4 +23,14 @@ impl Cgroup {
         }
         Ok(found)
     }
+
+    /// The whole hierarchy of v2, for a container in the host's cgroup namespace: no user namespace but the one that
+    /// owns that namespace may mount it anew. `None` with v1.
+    pub(crate) fn hierarchy_v2(&self) -> Result<Option<OwnedFd>> {
+        if !self.layout.is_v2() {
+            return Ok(None);
+        }
+        let root = self.layout.hierarchies[0].root().try_clone_to_owned();
+        root.map(Some).map_err(|source| Error::Open { path: self.display(), source })
+    }
 }

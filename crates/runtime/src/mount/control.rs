@@ -1,6 +1,6 @@
 //! The container's view of its control groups at `/sys/fs/cgroup`.
 //!
-//! Version 2 is one mount, made inside the cgroup namespace. Of version 1 the maker sends the container's directory in
+//! Version 2 is one mount, made inside the cgroup namespace; where that is the host's, a clone of the host's mount. Of version 1 the maker sends the container's directory in
 //! each hierarchy; they are put side by side into a small tmpfs, as on any host.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,7 +17,8 @@ use crate::cgroup::Cgroup;
 use crate::error::{Error, Failure, Result};
 use crate::plan::{Kind, Planned};
 
-/// What the maker sends: names below `/sys/fs/cgroup` and, in the same order, detached clones. Empty with version 2.
+/// What the maker sends: names below `/sys/fs/cgroup` and, in the same order, detached clones. With version 2 empty, or
+/// one tree without a name, which is the whole.
 #[derive(Debug, Default)]
 pub(crate) struct Directories {
     pub(crate) names: Vec<String>,
@@ -25,10 +26,13 @@ pub(crate) struct Directories {
 }
 
 impl Directories {
-    /// Clones of the container's directories in the hierarchies of version 1.
-    pub(crate) fn of(cgroup: &Cgroup) -> Result<Self> {
+    /// Clones of the container's directories in the hierarchies of version 1, or of version 2's hierarchy for a
+    /// container without a cgroup namespace of its own.
+    pub(crate) fn of(cgroup: &Cgroup, has_namespace: bool) -> Result<Self> {
         let mut found = Self::default();
-        for (name, directory) in cgroup.directories_v1()? {
+        let whole = if has_namespace { None } else { cgroup.hierarchy_v2()? };
+        let whole = whole.map(|directory| (String::new(), directory));
+        for (name, directory) in cgroup.directories_v1()?.into_iter().chain(whole) {
             let tree = clone_tree(directory.as_fd(), c"", false).map_err(Error::process("clone a cgroup mount"))?;
             found.names.push(name);
             found.trees.push(tree);
@@ -50,6 +54,13 @@ pub(crate) fn all(
         };
         let plain = |errno| fail((errno, String::new()));
         let set = if stands(Guard::CgroupReadOnly) { mount.options.set } else { mount.options.set & !attr::READ_ONLY };
+        if let ([whole], [tree]) = (directories.names.as_slice(), directories.trees.as_slice())
+            && whole.is_empty()
+        {
+            set_attributes(tree.as_fd(), &Change { set, ..Change::default() }).map_err(plain)?;
+            attach::one(root, &mount.destination, tree).map_err(plain)?;
+            continue;
+        }
         let view = if directories.names.is_empty() {
             let options = Options { set, ..Options::default() };
             filesystem::make("cgroup2", "cgroup", &options).map_err(fail)?

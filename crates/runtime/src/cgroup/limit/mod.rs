@@ -9,13 +9,18 @@ use oci_spec::runtime::{LinuxMemory, LinuxResources};
 
 use super::error::{Error, Result};
 use super::layout::Controller;
-use super::{Cgroup, file};
+use super::{Cgroup, file, systemd};
 
 impl Cgroup {
     /// Changes the limits that `resources` names and leaves the others; -1 lifts a limit.
     ///
     /// Device rules are changed only if there are any.
     pub fn update(&self, resources: &LinuxResources) -> Result<()> {
+        // A unit of systemd's gets the new limits from it, or it would put the old ones back. One that it does not know
+        // is a directory like any other.
+        if systemd::is_unit(&self.path) && systemd::is_booted() {
+            let _ = systemd::update(&self.path, resources);
+        }
         self.apply(resources, false)
     }
 
@@ -57,7 +62,7 @@ impl Cgroup {
 }
 
 /// The swap setting: as given, or unlimited when memory is made unlimited and swap was not named.
-fn swap_limit(memory: &LinuxMemory) -> Option<i64> {
+pub(super) fn swap_limit(memory: &LinuxMemory) -> Option<i64> {
     match (memory.limit(), memory.swap()) {
         (Some(-1), None | Some(0)) => Some(-1),
         (_, Some(0)) => None,
