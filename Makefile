@@ -4,7 +4,7 @@ TARGET   := x86_64-unknown-linux-gnu
 BINARY   := dist/berth
 PREFIX   ?= /usr/local
 
-.PHONY: help build check test test-attacks test-attacks-short test-vm test-build-corpus soak-network bench demo docs install clean
+.PHONY: help build check test test-attacks test-attacks-short test-vm test-build-corpus test-power soak soak-network fuzz bench bench-overhead demo docs install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -53,9 +53,30 @@ test-attacks-short: ## the same with smaller counts, as CI does it
 	@tools/packages.sh build test
 	tools/test-attacks.sh short
 
+test-power: ## 200 power cuts of a machine in which the engine works (about half an hour)
+	@tools/packages.sh build test
+	cargo build --locked --package berth
+	BERTH_TEST_BINARY=$${BERTH_TEST_BINARY:-$$PWD/target/$(TARGET)/debug/berth} BERTH_POWER_CUTS=$${BERTH_POWER_CUTS:-200} \
+	cargo test --locked --package berth-blackbox --test engine -- --nocapture power::nothing
+
+soak: ## 10,000 deaths of daemon, supervisors, inits and clients, 100 changes of build, 1,000 containers at once (hours)
+	@tools/packages.sh build test
+	cargo build --locked --package berth
+	BERTH_TEST_BINARY=$${BERTH_TEST_BINARY:-$$PWD/target/$(TARGET)/debug/berth} BERTH_SOAK=$${BERTH_SOAK:-10000} BERTH_UPGRADES=100 BERTH_MANY=1000 \
+	cargo test --locked --package berth-blackbox --test engine -- --nocapture --test-threads=1 \
+	faults::soak upgrade:: scarce::a_thousand
+
+fuzz: ## each fuzz target for a minute (FUZZ_SECONDS); seeds and found cases run in make test, too
+	@tools/packages.sh build
+	tools/fuzz.sh
+
 bench: build ## measure, side by side with dockerd, and write docs/benchmarks.md
 	@tools/packages.sh bench
 	cargo run --quiet --locked --package berth-bench -- --binary $(BINARY) --output docs/benchmarks.md
+
+bench-overhead: build ## what isolation costs: one program on the host and in a container; writes docs/overhead.md
+	@tools/packages.sh bench
+	cargo run --quiet --release --locked --package berth-bench -- --only-overhead --binary $(BINARY) --output docs/overhead.md
 
 demo: build ## a real Debian image with a real nginx, run, asked, watched and cleaned up
 	tools/demo.sh $(BINARY)

@@ -10,6 +10,9 @@ export BERTH_TEST_BINARY=${BERTH_TEST_BINARY:-$PWD/target/x86_64-unknown-linux-g
 
 cargo nextest run --locked --package berth-vm --package berth-blackbox --no-fail-fast -E 'package(berth-vm) or test(/^vm::/) or test(/^machine::/)' "$@"
 
+# The engine in machines of its own: pure cgroup v2, and power cuts.
+cargo nextest run --locked --package berth-blackbox --no-fail-fast -E 'test(/^guest::/) or test(/^power::/)' "$@"
+
 # Each of these boots several machines.
 shared='test(/^exec::/) or test(/^logs::/) or test(/^run::/)'
 BERTH_TEST_ISOLATION=vm cargo nextest run --locked --package berth-blackbox --no-fail-fast -E "$shared" "$@"

@@ -152,6 +152,11 @@ impl Engine {
         Http::new(&self.socket)
     }
 
+    /// The program that the next start of the daemon runs: another build.
+    pub fn change_binary(&mut self, binary: &Path) {
+        self.binary = binary.to_path_buf();
+    }
+
     /// Starts the daemon where none runs, and waits until it answers.
     pub fn start_daemon(&mut self) {
         assert!(self.start_daemon_with(&[]), "the daemon ended:\n{}", self.log());
@@ -266,6 +271,20 @@ impl Engine {
         let mut command = self.inside(&["net"]);
         command.args(arguments);
         command::run(command, b"")
+    }
+
+    /// Runs a program in the engine's mount and network namespaces: what its daemon would see.
+    pub fn within(&self, arguments: &[&str]) -> Output {
+        let mut command = self.inside(&["mount", "net"]);
+        command.args(arguments);
+        command::run(command, b"")
+    }
+
+    /// A program in the engine's mount and network namespaces, ready for its arguments.
+    pub fn beside_the_daemon(&self, program: &str) -> Command {
+        let mut command = self.inside(&["mount", "net"]);
+        command.arg(program);
+        command
     }
 
     /// A program in the engine's network namespace, ready for its arguments: for servers that engine speaks to.
@@ -384,7 +403,7 @@ fn place() -> TempDir {
 fn hold_namespaces() -> Child {
     let mut holder = Command::new("unshare")
         .args(["--mount", "--net", "--propagation", "private", "--", "sh", "-c"])
-        .arg("ip link set lo up && echo ready && exec cat")
+        .arg("ip link set lo up && echo ready && exec cat >/dev/null")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

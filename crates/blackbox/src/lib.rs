@@ -15,6 +15,7 @@ pub mod bundle;
 pub mod busybox;
 pub mod command;
 pub mod engine;
+pub mod guest;
 pub mod http;
 pub mod leftover;
 pub mod machine;

@@ -10,11 +10,13 @@
 //! probe abstract                   connects to every abstract socket it can see; prints their names
 //! probe calls 1000000              makes so many calls of getpid(2); prints nanoseconds a call
 //! probe grab SECONDS               waits for a program of others in /proc and tries to overwrite it
+//! probe hang FOLDER                mounts a file system there that never answers a question about a file
 //! ```
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -27,12 +29,13 @@ fn main() -> ExitCode {
         ["udp-echo", port] => udp_echo(port),
         ["udp-ask", address, text] => udp_ask(address, text),
         ["names", address] => names(address),
+        ["hang", folder] => hang(folder),
         ["swap", count, pairs @ ..] => swap(count, pairs),
         ["socket", family, kind] => socket(family, kind),
         ["abstract"] => abstract_sockets(),
         ["calls", count] => calls(count),
         ["grab", seconds] => grab(seconds),
-        _ => Err(std::io::Error::other("usage: probe http|udp-echo|udp-ask|names|swap|socket|abstract|grab …")),
+        _ => Err(std::io::Error::other("usage: probe http|udp-echo|udp-ask|names|swap|socket|abstract|grab|hang …")),
     };
     match result {
         Ok(text) => {
@@ -170,4 +173,57 @@ fn grab(seconds: &str) -> std::io::Result<String> {
         }
     }
     Ok(String::from("nothing"))
+}
+
+/// A FUSE server (fuse(4), `linux/fuse.h`) whose root is an empty folder: it answers INIT, and GETATTR, STATFS and
+/// ACCESS of the root. A look-up is taken and never answered, so whoever asked sleeps without end, deaf to SIGKILL.
+fn hang(folder: &str) -> std::io::Result<String> {
+    const LOOKUP: u32 = 1;
+    const GETATTR: u32 = 3;
+    const STATFS: u32 = 17;
+    const INIT: u32 = 26;
+    let mut fuse = File::options().read(true).write(true).open("/dev/fuse")?;
+    let options = "fd=0,rootmode=40000,user_id=0,group_id=0,allow_other";
+    let mut mount = Command::new("mount");
+    mount.args(["-i", "-t", "fuse", "-o", options, "hang", folder]).stdin(fuse.try_clone()?);
+    if !mount.status()?.success() {
+        return Err(std::io::Error::other("mount failed"));
+    }
+    println!("mounted");
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        let length = fuse.read(&mut buffer)?;
+        if length < 40 {
+            continue;
+        }
+        let (operation, unique) = (&buffer[4..8], buffer[8..16].to_vec());
+        let operation = u32::from_ne_bytes(operation.try_into().map_err(std::io::Error::other)?);
+        let node = u64::from_ne_bytes(buffer[16..24].try_into().map_err(std::io::Error::other)?);
+        let (errno, body) = match operation {
+            INIT => (0, numbers(&[7, 31, 0, 0, 0, 4096, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
+            // Valid for a second; inode 1, a folder of mode 0755 with two links.
+            GETATTR if node == 1 => {
+                let (valid, attributes) = ([1, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+                let tail = [0o040_755, 2, 0, 0, 0, 4096, 0];
+                (0, numbers(&[&valid[..], &attributes[..], &tail[..]].concat()))
+            }
+            STATFS => (0, vec![0; 80]),
+            LOOKUP => {
+                println!("stuck");
+                continue;
+            }
+            // FORGET and its like expect nothing; to the rest there is nothing to say.
+            2 | 36 | 42 => continue,
+            _ => (-38_i32, Vec::new()),
+        };
+        let mut answer = (16 + body.len() as u32).to_ne_bytes().to_vec();
+        answer.extend(errno.to_ne_bytes());
+        answer.extend(unique);
+        answer.extend(body);
+        fuse.write_all(&answer)?;
+    }
+}
+
+fn numbers(list: &[u32]) -> Vec<u8> {
+    list.iter().flat_map(|number| number.to_ne_bytes()).collect()
 }
