@@ -9,7 +9,7 @@ seconds=${FUZZ_SECONDS:-60}
 # Coverage as libFuzzer reads it; these are the flags that cargo-fuzz gives, without the sanitizer.
 export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
--Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=4"
+-Cllvm-args=-sanitizer-coverage-trace-compares"
 target=x86_64-unknown-linux-gnu
 export CARGO_TARGET_DIR=$PWD/target/fuzz/build
 cargo build --release --quiet --manifest-path fuzz/Cargo.toml --target $target

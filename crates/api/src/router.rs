@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderName, HeaderValue},
+    http::{HeaderName, HeaderValue, Method, StatusCode},
     response::{IntoResponse, Response},
 };
 use hyper::service::Service;
@@ -57,8 +57,17 @@ impl Api {
         let mut response = match version::take(request.uri_mut()) {
             Ok(version) => {
                 request.extensions_mut().insert(version);
-                let Ok(response) = self.router.call(request).await;
-                response
+                if runs_on(request.method(), request.uri().path()) {
+                    let running = tokio::spawn(self.router.call(request));
+                    match running.await {
+                        Ok(Ok(response)) => response,
+                        // It panicked: the log has where.
+                        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+                    }
+                } else {
+                    let Ok(response) = self.router.call(request).await;
+                    response
+                }
             }
             Err(error) => Failure::from(error).into_response(),
         };
@@ -71,6 +80,62 @@ impl Api {
     }
 }
 
+/// Whether what was asked for goes on to its end when the client leaves: a change cut off in its middle would be
+/// neither done nor undone. What a client waits for, streams, builds or transfers ends with it.
+fn runs_on(method: &Method, path: &str) -> bool {
+    const CHANGES: [&str; 13] = [
+        "create",
+        "start",
+        "stop",
+        "restart",
+        "kill",
+        "pause",
+        "unpause",
+        "rename",
+        "update",
+        "connect",
+        "disconnect",
+        "prune",
+        "commit",
+    ];
+    let noun = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let verb = path.rsplit('/').next().unwrap_or_default();
+    match (method.as_str(), noun) {
+        ("DELETE", _) => true,
+        ("POST", "containers" | "networks" | "volumes" | "commit") => CHANGES.contains(&verb),
+        _ => false,
+    }
+}
+
 async fn no_page() -> Failure {
     Error::NoPage.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_run_on_and_waits_do_not() {
+        for (method, path) in [
+            (Method::POST, "/containers/create"),
+            (Method::POST, "/containers/a/start"),
+            (Method::DELETE, "/containers/a"),
+            (Method::POST, "/networks/a/connect"),
+            (Method::POST, "/volumes/create"),
+            (Method::POST, "/commit"),
+        ] {
+            assert!(runs_on(&method, path), "{path}");
+        }
+        for (method, path) in [
+            (Method::POST, "/containers/a/wait"),
+            (Method::POST, "/containers/a/attach"),
+            (Method::POST, "/images/create"),
+            (Method::POST, "/build"),
+            (Method::POST, "/exec/a/start"),
+            (Method::GET, "/containers/start"),
+        ] {
+            assert!(!runs_on(&method, path), "{path}");
+        }
+    }
 }

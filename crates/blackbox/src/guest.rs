@@ -8,11 +8,14 @@
 //!
 //! The guest's `/sbin/begin` mounts what a small system has, runs `/script`, prints `GUEST-EXIT <code>` and powers off.
 
+mod debian;
+
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -30,7 +33,8 @@ const INIT: &str = r"#!/bin/busybox sh
 for module in virtio_mmio virtio_blk crc32c_generic ext4; do /bin/busybox modprobe $module 2>/dev/null; done
 /bin/busybox mount -t ext4 /dev/vda /root || /bin/busybox poweroff -f
 /bin/busybox umount /proc
-exec /bin/busybox switch_root /root /sbin/begin
+[ -x /root/sbin/begin ] && exec /bin/busybox switch_root /root /sbin/begin
+exec /bin/busybox switch_root /root /lib/systemd/systemd
 ";
 
 const BEGIN: &str = r"#!/bin/sh
@@ -56,6 +60,15 @@ impl Guest {
     /// A machine that runs `script`; `files` are (path here, path in the machine), programs without their debug
     /// information. Says why when that cannot be here.
     pub fn build(script: &str, files: &[(&Path, &str)]) -> Result<Guest, String> {
+        Guest::assemble(|tree, modules| make_tree(tree, modules, script, files))
+    }
+
+    /// As [`Guest::build`], with Debian and its systemd as the system; the script is a service of it.
+    pub fn build_systemd(script: &str, files: &[(&Path, &str)]) -> Result<Guest, String> {
+        Guest::assemble(|tree, modules| debian::make_tree(tree, modules, script, files))
+    }
+
+    fn assemble(make: impl FnOnce(&Path, &Path) -> Result<(), String>) -> Result<Guest, String> {
         for program in ["mkfs.ext4", "strip", "busybox"].iter().chain(PROGRAMS) {
             if !crate::command::is_installed(program) {
                 return Err(format!("{program} is not installed"));
@@ -64,7 +77,7 @@ impl Guest {
         let (kernel, modules) = obtain_kernel()?;
         let place = tempfile::Builder::new().prefix("berth-guest-").tempdir_in("/var/tmp").map_err(text)?;
         let tree = place.path().join("tree");
-        make_tree(&tree, &modules, script, files)?;
+        make(&tree, &modules)?;
         let disk = place.path().join("disk");
         std::fs::File::create(&disk).and_then(|file| file.set_len(DISK_BYTES)).map_err(text)?;
         let options = ["-q", "-F", "-E", "lazy_itable_init=1,nodiscard", "-d"];
@@ -99,14 +112,14 @@ impl Guest {
         let mut child = qemu.spawn().expect("qemu starts");
         let said = Arc::new(Mutex::new(String::new()));
         let (lines, stdout) = (said.clone(), child.stdout.take().expect("piped"));
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
                 let mut said = lines.lock().expect("no reader panics");
                 said.push_str(String::from_utf8_lossy(&line).trim_end_matches('\r'));
                 said.push('\n');
             }
         });
-        Running { child, said }
+        Running { child, said, reader: Some(reader) }
     }
 }
 
@@ -115,6 +128,7 @@ impl Guest {
 pub struct Running {
     child: Child,
     said: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -128,9 +142,7 @@ impl Running {
         let end = Instant::now() + Duration::from_secs(seconds);
         while Instant::now() < end {
             if self.child.try_wait().expect("waiting for qemu").is_some() {
-                // The reader may be a line behind.
-                std::thread::sleep(Duration::from_millis(50));
-                return self.said();
+                return self.all();
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -145,8 +157,7 @@ impl Running {
                 return true;
             }
             if self.child.try_wait().expect("waiting for qemu").is_some() {
-                std::thread::sleep(Duration::from_millis(50));
-                return self.said().contains(part);
+                return self.all().contains(part);
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -157,6 +168,14 @@ impl Running {
     pub fn cut(mut self) -> String {
         self.child.kill().expect("SIGKILL");
         self.child.wait().expect("its end");
+        self.all()
+    }
+
+    /// What the console has said to its end, which has come.
+    fn all(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("no reader panics");
+        }
         self.said()
     }
 }
@@ -186,13 +205,22 @@ fn make_tree(tree: &Path, modules: &Path, script: &str, files: &[(&Path, &str)])
         std::fs::copy(&from, tree.join("usr/bin").join(program)).map_err(text)?;
         copy_libraries(&from, tree)?;
     }
-    run(Command::new("cp").arg("-a").arg(modules).arg(tree.join("lib")))?;
-    let release = release(&tree.join("lib/modules"))?;
-    run(Command::new(&busybox).args(["depmod", "-b"]).arg(tree).arg(&release))?;
+    add_modules(tree, modules)?;
     write(&tree.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n", 0o644)?;
     write(&tree.join("etc/group"), "root:x:0:\n", 0o644)?;
     write(&tree.join("sbin/begin"), BEGIN, 0o755)?;
     write(&tree.join("script"), script, 0o644)?;
+    add_programs(tree, files)
+}
+
+fn add_modules(tree: &Path, modules: &Path) -> Result<(), String> {
+    run(Command::new("cp").arg("-aT").arg(modules).arg(tree.join("lib/modules")))?;
+    let release = release(&tree.join("lib/modules"))?;
+    run(Command::new("busybox").args(["depmod", "-b"]).arg(tree).arg(&release))?;
+    Ok(())
+}
+
+fn add_programs(tree: &Path, files: &[(&Path, &str)]) -> Result<(), String> {
     for (from, to) in files {
         let to = tree.join(to.trim_start_matches('/'));
         std::fs::create_dir_all(to.parent().ok_or("a path")?).map_err(text)?;
@@ -220,7 +248,8 @@ fn make_initramfs(root: &Path, tree: &Path, archive: &Path) -> Result<(), String
     for folder in ["bin", "proc", "dev", "root"].iter().map(|name| root.join(name)).chain([root.join(&modules)]) {
         std::fs::create_dir_all(folder).map_err(text)?;
     }
-    std::fs::copy(tree.join("bin/busybox"), root.join("bin/busybox")).map_err(text)?;
+    let busybox = find("busybox").ok_or("busybox is not installed")?;
+    std::fs::copy(busybox, root.join("bin/busybox")).map_err(text)?;
     write(&root.join("init"), INIT, 0o755)?;
     let list = std::fs::read_to_string(tree.join(&modules).join("modules.dep")).map_err(text)?;
     write(&root.join(&modules).join("modules.dep"), &list, 0o644)?;

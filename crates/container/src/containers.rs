@@ -262,6 +262,25 @@ impl Shared {
         let mut record = container.read().clone();
         edit(&mut record);
         self.save(&record)?;
+        self.adopt(container, record);
+        Ok(())
+    }
+
+    /// As [`Shared::change`], for what is so whether or not it can be written: that a user wants a container's end, and
+    /// that it has ended. On a full or broken disk it is kept in memory alone, and the log says so.
+    pub fn change_anyway(&self, container: &Container, edit: impl Fn(&mut Record)) {
+        let Err(error) = self.change(container, &edit) else { return };
+        tracing::warn!(
+            container = container.id,
+            error = &error as &dyn std::error::Error,
+            "a change is kept in memory alone"
+        );
+        let mut record = container.read().clone();
+        edit(&mut record);
+        self.adopt(container, record);
+    }
+
+    fn adopt(&self, container: &Container, record: Record) {
         let status = record.state.status;
         *container.write() = record;
         container.progress.send_if_modified(|progress| {
@@ -269,7 +288,6 @@ impl Shared {
             progress.status = status;
             changed
         });
-        Ok(())
     }
 
     /// Writes a record to disk.

@@ -39,15 +39,18 @@ impl Containers {
         });
     }
 
-    /// The exit record on disk, or the truth that the supervisor died.
+    /// The exit record on disk, or the truth that the supervisor died: then what it kept is ended here and now.
     pub(crate) fn unseen_exit(&self, container: &Container) -> ExitRecord {
         let bundle = self.shared.config.bundle_dir(&container.id);
-        ExitRecord::read(&bundle).ok().flatten().unwrap_or_else(|| ExitRecord {
-            code: UNSEEN,
-            signal: None,
-            oom_killed: false,
-            at_ns: i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX),
-            error: Some("the container's supervisor died; its processes were killed".to_owned()),
+        ExitRecord::read(&bundle).ok().flatten().unwrap_or_else(|| {
+            self.shared.kill_processes(&container.read().clone());
+            ExitRecord {
+                code: UNSEEN,
+                signal: None,
+                oom_killed: false,
+                at_ns: i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX),
+                error: Some("the container's supervisor died; its processes were killed".to_owned()),
+            }
         })
     }
 
@@ -61,14 +64,7 @@ impl Containers {
         let before = container.read().clone();
         let restart = self.restarts(&before, exit.code);
         let removes = before.auto_remove() && !restart;
-        let booked = self.shared.change(container, |record| book(record, &exit, restart, removes));
-        if let Err(error) = booked {
-            tracing::error!(
-                container = container.id,
-                error = &error as &dyn std::error::Error,
-                "cannot record the exit"
-            );
-        }
+        self.shared.change_anyway(container, |record| book(record, &exit, restart, removes));
         let signal_text = exit.signal.map(|signal| ("signal", signal.to_string()));
         let mut attributes = vec![("exitCode", exit.code.to_string())];
         attributes.extend(signal_text);

@@ -87,7 +87,7 @@ impl Containers {
         }
         let ends = number == KILL || number == self.stop_signal(&container);
         if ends {
-            self.shared.change(&container, |record| record.stopped_by_user = true)?;
+            self.shared.change_anyway(&container, |record| record.stopped_by_user = true);
         }
         let mut waiter = container.progress.subscribe();
         let exits = waiter.borrow().exits;

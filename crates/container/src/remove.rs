@@ -29,7 +29,7 @@ impl Containers {
                 let shown = name.strip_prefix('/').unwrap_or(name);
                 return Err(Error::Conflict(format!("cannot remove container \"{shown}\": {state}")));
             }
-            self.shared.change(&container, |record| record.stopped_by_user = true)?;
+            self.shared.change_anyway(&container, |record| record.stopped_by_user = true);
             container.nudge.notify_waiters();
             if status.is_alive() {
                 self.force_end(&container).await?;
@@ -57,7 +57,8 @@ impl Containers {
 
     /// Removes a stopped container whose turn the caller holds.
     pub(crate) async fn remove_in_turn(&self, container: &Arc<Container>, volumes: bool) -> Result<()> {
-        self.shared.change(container, |record| record.state.status = Status::Removing)?;
+        // On a full disk, too: removing is what makes room.
+        self.shared.change_anyway(container, |record| record.state.status = Status::Removing);
         let record = container.read().clone();
         if volumes {
             self.remove_anonymous_volumes(&record).await;

@@ -26,7 +26,7 @@ impl Containers {
         if !container.status().is_alive() {
             return Err(Error::Already(name.to_owned(), "stopped"));
         }
-        self.shared.change(&container, |record| record.stopped_by_user = true)?;
+        self.shared.change_anyway(&container, |record| record.stopped_by_user = true);
         self.stop_running(&container, signal, request.timeout_s).await?;
         self.shared.publish(&container, "stop", &[]);
         Ok(())

@@ -25,7 +25,7 @@ pub fn manifest(input: &[u8]) {
         assert!(!manifest.media_type.is_empty());
     }
     if let Ok(text) = std::str::from_utf8(input) {
-        scope(text);
+        let _ = scope(text);
     }
 }
 
@@ -46,5 +46,5 @@ pub fn request(input: &[u8]) {
         assert!(first <= last);
     }
     let (pattern, name) = text.split_once(' ').unwrap_or((text, "a/b"));
-    fits(pattern, name);
+    let _ = fits(pattern, name);
 }

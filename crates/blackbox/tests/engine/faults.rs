@@ -169,11 +169,12 @@ fn every_point_of(role: &str) {
     for number in 1.. {
         world.arm(role, number);
         let told = world.life();
-        let untouched = world.disarm();
+        // An init behind its walls cannot take the file away: a life that came to its end says that none died.
+        let untouched = world.disarm() && told.removed;
         world.revive();
         world.check(&told, &format!("{role} died at its point {number}"), SOON);
         if untouched {
-            assert!(number > 8, "{role} passed {number} points only: is this a debug build?");
+            assert!(number > 6, "{role} passed {number} points only: is this a debug build?");
             return;
         }
         assert!(number < 60, "{role} passes more points than expected");
@@ -248,7 +249,9 @@ fn a_supervisors_death_is_told_as_what_it_is() {
     let state = engine.inspect(&id)["State"].clone();
     assert_eq!((state["Status"].as_str(), state["ExitCode"].as_i64()), (Some("exited"), Some(255)), "{state}");
     assert!(state["Error"].as_str().is_some_and(|text| text.contains("supervisor died")), "{state}");
-    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "its process runs on");
+    // Its end may not have been collected yet by whoever adopts orphans here.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    assert!(stat.is_empty() || stat.contains(") Z "), "its process runs on: {stat}");
     engine.http().post(&format!("/containers/{id}/start")).expect(204);
     assert_eq!(engine.cli(&["exec", "kept", "echo", "back"]).ok(), "back");
 }
@@ -271,7 +274,7 @@ fn soak() {
     let Some(wanted) = std::env::var("BERTH_SOAK").ok().and_then(|text| text.parse::<u64>().ok()) else {
         berth_blackbox::skip!("the long run is make soak");
     };
-    let seed = std::env::var("BERTH_SOAK_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = std::env::var("BERTH_SOAK_SEED").ok().and_then(|text| text.parse::<u64>().ok());
     let seed = seed.unwrap_or_else(|| std::process::id().into());
     let mut random = Random(seed * 2 + 1);
     let mut world = world!();
@@ -297,7 +300,7 @@ fn soak() {
             _ => {
                 world.arm(role, number);
                 let told = world.life();
-                deaths += u64::from(!world.disarm());
+                deaths += u64::from(!world.disarm() || !told.removed);
                 told
             }
         };

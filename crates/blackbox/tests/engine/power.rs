@@ -136,7 +136,7 @@ fn cut_and_boot(guest: &Guest, cuts: u64, seed: u64) -> (u64, usize) {
             std::thread::sleep(Duration::from_millis(below(2500)));
         } else if machine.says("LISTED", 120) {
             loaded += 1;
-            std::thread::sleep(Duration::from_millis(100 + below(5000)));
+            std::thread::sleep(Duration::from_millis(100 + below(4000)));
         }
         let said = machine.cut();
         acknowledged += said.lines().filter(|line| line.starts_with("ACK ")).count();
@@ -154,7 +154,7 @@ fn nothing_durable_is_lost_by_power_cuts() {
     if wanted.is_none() && std::env::var_os("BERTH_TEST_VM").is_none() {
         skip!("machines are tried by make test-vm, long runs of power cuts by make test-power");
     }
-    let cuts = wanted.unwrap_or(5);
+    let cuts = wanted.unwrap_or(4);
     let disks = if cuts > 20 { 2 } else { 1 };
     let files: [(&Path, &str); 1] = [(&berth_blackbox::engine::binary(), "/usr/bin/berth")];
     let seed = std::env::var("BERTH_POWER_SEED").ok().and_then(|text| text.parse().ok());

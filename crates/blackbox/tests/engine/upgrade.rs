@@ -31,6 +31,15 @@ fn other(place: &Path) -> PathBuf {
     path
 }
 
+/// Ends the load, also when the test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn builds_follow_each_other_under_load() {
     let mut engine = Engine::start_with(&["--live-restore"]);
@@ -69,6 +78,7 @@ fn builds_follow_each_other_under_load() {
                 }
             }
         });
+        let end = Over(&over);
         for change in 0..changes {
             let id =
                 engine.run(&format!("by{change}"), &["sleep", "600"], json!({"HostConfig": {"Binds": ["kept:/v"]}}));
@@ -89,7 +99,7 @@ fn builds_follow_each_other_under_load() {
             assert_eq!(engine.wait(&id), 137);
             engine.http().delete(&format!("/containers/{id}")).expect(204);
         }
-        over.store(true, Ordering::Relaxed);
+        drop(end);
     });
     if changes > 1 {
         assert_ne!(versions[0], versions[1], "two builds");

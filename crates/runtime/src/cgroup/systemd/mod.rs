@@ -186,7 +186,9 @@ fn limits(resources: &LinuxResources) -> Vec<Property> {
             }
         }
     }
-    if let Some(pids) = resources.pids().filter(|pids| pids.limit() != 0) {
+    if let Some(pids) = resources.pids()
+        && pids.limit() != 0
+    {
         properties.push(("TasksMax", Value::Number(bytes(pids.limit()))));
     }
     properties

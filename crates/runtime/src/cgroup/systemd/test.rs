@@ -168,7 +168,7 @@ fn a_scope_is_started_with_its_limits() {
     }
     let number = |name: &str, value: u64| {
         let at = call.windows(name.len()).position(|window| window == name.as_bytes()).expect("the property");
-        contains(&call[at..at + name.len() + 24], &value.to_le_bytes())
+        contains(&call[at..(at + name.len() + 24).min(call.len())], &value.to_le_bytes())
     };
     assert!(number("MemoryMax", 100) && number("MemorySwapMax", 200) && number("TasksMax", 9));
     assert!(number("CPUQuotaPerSecUSec", 500_000) && number("CPUQuotaPeriodUSec", 100_000));
