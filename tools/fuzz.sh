@@ -20,7 +20,7 @@ for name in "$@"; do
     corpus=target/fuzz/$name/corpus
     mkdir -p "$corpus"
     log=target/fuzz/$name/log
-    if "$CARGO_TARGET_DIR/$target/release/$name" "$corpus" "fuzz/seeds/$name" $(ls -d "fuzz/found/$name" 2>/dev/null) \
+    if "$CARGO_TARGET_DIR/$target/release/$name" "$corpus" $(ls -d "fuzz/seeds/$name" "fuzz/found/$name" 2>/dev/null) \
         -max_total_time="$seconds" -timeout=10 -rss_limit_mb=256 -max_len=16384 -artifact_prefix="target/fuzz/$name/" \
         -print_final_stats=1 >"$log" 2>&1; then
         echo "$name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs, peak $(sed -n 's/^stat::peak_rss_mb: *//p' "$log") MiB"

@@ -96,6 +96,7 @@ fn config(root: &std::path::Path) -> Config {
         log: LogDefault { driver: "json-file".to_owned(), options: Default::default() },
         ulimits: Vec::new(),
         cgroup_parent: "/berth-api-test".to_owned(),
+        systemd_cgroup: false,
         shm_bytes: 64 << 20,
         init: false,
         no_new_privileges: false,

@@ -66,10 +66,13 @@ impl Bench {
         let bench = Bench { engine, client, program, world };
         bench.make_folders()?;
         let mount = format!("{}:/berth-bench:ro", bench.program.display());
-        for (name, options) in [("default", json!([])), ("unfiltered", json!(["seccomp=unconfined"]))] {
-            let volume = format!("{name}:/volume");
-            let settings = json!({"Image": IMAGE, "HostConfig": {"Binds": [mount, volume], "SecurityOpt": options}});
-            bench.engine.run(name, &["sleep", "7200"], settings);
+        for (name, mut host) in [
+            ("default", json!({})),
+            ("unfiltered", json!({"SecurityOpt": ["seccomp=unconfined"]})),
+            ("host-users", json!({"UsernsMode": "host"})),
+        ] {
+            host["Binds"] = json!([mount, format!("{name}:/volume")]);
+            bench.engine.run(name, &["sleep", "7200"], json!({"Image": IMAGE, "HostConfig": host}));
         }
         for way in [Way::Peer, Way::Container] {
             bench.serve(way)?;
@@ -157,8 +160,12 @@ impl Bench {
             return nanoseconds(&self.engine.host(&words));
         }
         let output = match way {
-            Way::Container | Way::Unfiltered => {
-                let name = if way == Way::Container { "default" } else { "unfiltered" };
+            Way::Container | Way::Unfiltered | Way::HostUsers => {
+                let name = match way {
+                    Way::Unfiltered => "unfiltered",
+                    Way::HostUsers => "host-users",
+                    _ => "default",
+                };
                 let place = if work.on_volume { "/volume" } else { "/" };
                 let words = ["exec", name, "/berth-bench"].into_iter().chain(tail).chain(["--place", place]);
                 let words: Vec<&str> = words.collect();

@@ -126,7 +126,7 @@ fn metadata_writes(place: &Path) -> Result<Duration> {
 /// Every file of the tree `tree` looked at 40 times, every folder listed twice.
 fn metadata_reads(place: &Path) -> Result<Duration> {
     let names = tree_files();
-    let tree = open(&place.join("tree"), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+    let tree = open(place.join("tree"), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
     // Once before, so that what is compared is the file system and not the disk.
     names.iter().try_for_each(|name| statat(&tree, name.as_str(), AtFlags::empty()).map(drop))?;
     let begin = processor();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{add_modules, add_programs, run, text, write};
+use super::{add_modules, add_programs, release, run, text, write};
 
 const PACKAGES: &str = "systemd-sysv,dbus,iproute2,kmod,busybox-static";
 
@@ -29,6 +29,11 @@ pub(super) fn make_tree(tree: &Path, modules: &Path, script: &str, files: &[(&Pa
     run(Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(tree))?;
     std::fs::create_dir_all(tree.join("lib/modules")).map_err(text)?;
     add_modules(tree, modules)?;
+    // Debian's modprobe reads an index that BusyBox does not write.
+    run(Command::new("chroot").arg(tree).args(["/sbin/depmod", &release(&tree.join("lib/modules"))?]))?;
+    // Without udev nobody announces the console's device, which a login there would wait for.
+    let getty = tree.join("etc/systemd/system/serial-getty@ttyS0.service");
+    std::os::unix::fs::symlink("/dev/null", getty).map_err(text)?;
     write(&tree.join("script"), script, 0o644)?;
     write(&tree.join("etc/systemd/system/script.service"), SERVICE, 0o644)?;
     let wants = tree.join("etc/systemd/system/default.target.wants");

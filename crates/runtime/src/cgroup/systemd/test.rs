@@ -20,11 +20,14 @@ enum Manner {
     Denied,
 }
 
+/// (member, raw bytes) of each call.
+type Calls = Vec<(String, Vec<u8>)>;
+
 struct Peer {
     _dir: tempfile::TempDir,
     path: PathBuf,
     /// (member, raw bytes) of each call.
-    calls: JoinHandle<Vec<(String, Vec<u8>)>>,
+    calls: JoinHandle<Calls>,
 }
 
 fn resources(value: serde_json::Value) -> LinuxResources {
@@ -39,7 +42,7 @@ fn peer(manner: Manner) -> Peer {
     Peer { _dir: dir, path, calls }
 }
 
-fn serve(stream: UnixStream, manner: Manner) -> Vec<(String, Vec<u8>)> {
+fn serve(stream: UnixStream, manner: Manner) -> Calls {
     let mut out = stream.try_clone().expect("a copy");
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
@@ -142,7 +145,7 @@ fn path() -> CgroupPath {
 }
 
 /// Starts a scope at a peer of some manner: its outcome, and the calls that the peer has heard.
-fn started(manner: Manner) -> (std::result::Result<(), Refusal>, Vec<(String, Vec<u8>)>) {
+fn started(manner: Manner) -> (std::result::Result<(), Refusal>, Calls) {
     let peer = peer(manner);
     let limits = resources(json!({"memory": {"limit": 100, "swap": 300}, "pids": {"limit": 9},
         "cpu": {"shares": 1024, "quota": 50_000, "period": 100_000, "cpus": "0-1,9"}}));
