@@ -16,10 +16,11 @@ use berth_kit::guard::{Guard, stands};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 use tokio::runtime::Handle;
 
-use crate::{Error, Result, failure::Failure};
+use crate::{Error, Result, failure::Failure, fold::Folded};
 
 /// The longest JSON body taken, in bytes.
 const JSON_MAX: usize = 4 << 20;
@@ -106,7 +107,9 @@ fn check_type(headers: &HeaderMap, is_empty: bool) -> Result<()> {
 /// Decodes JSON; the complaint names the field.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let whole = Value::deserialize(&mut json).map_err(|error| Error::Json(error.to_string()))?;
+    json.end().map_err(|_| Error::Json("unexpected content after JSON".to_owned()))?;
+    serde_path_to_error::deserialize(Folded(whole)).map_err(|error| {
         let path = error.path().to_string();
         let reason = error.inner().to_string();
         match choice(&path, &reason) {
@@ -114,9 +117,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
             None if matches!(path.as_str(), "." | "?") => Error::Json(reason),
             None => Error::Json(format!("{path}: {reason}")),
         }
-    })?;
-    json.end().map_err(|_| Error::Json("unexpected content after JSON".to_owned()))?;
-    Ok(value)
+    })
 }
 
 /// Docker's own words for fields that take one of a few words.

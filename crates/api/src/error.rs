@@ -68,6 +68,9 @@ pub enum Error {
     /// A part of Docker's clusters, in which berth never is.
     #[error("{0}")]
     NoCluster(&'static str),
+    /// This engine is no member of a swarm.
+    #[error("{}. Swarm mode is not built yet", if *.0 == "part" { "This node is not part of a swarm" } else { "This node is not a swarm manager" })]
+    OutsideOfSwarm(&'static str),
     /// A later part of berth.
     #[error("{0} is not built yet")]
     NotBuilt(&'static str),
@@ -97,6 +100,7 @@ impl Kinded for Error {
             Self::BodyTooLarge(_) => Kind::TooLarge,
             Self::NotBuilt(_) => Kind::NotBuilt,
             Self::NoCluster(_) => Kind::Unavailable,
+            Self::OutsideOfSwarm(_) => Kind::Unavailable,
             Self::Encode(_) | Self::Socket { .. } | Self::Unreachable(_) => Kind::Internal,
             _ => Kind::Invalid,
         }

@@ -18,6 +18,7 @@ mod error;
 mod exec;
 mod failure;
 mod filter;
+mod fold;
 mod hijack;
 pub mod hostile;
 mod image;

@@ -1,4 +1,5 @@
-//! Operations of parts that do not exist yet: known by path and method, answered with 501.
+//! Operations of parts that do not exist yet: known by path and method, answered with 501; and what
+//! an engine that is in no swarm says, which is true of every berth.
 
 use std::sync::Arc;
 
@@ -21,14 +22,26 @@ pub fn routes() -> Router<Arc<Engine>> {
         .route("/build/cancel", unbuilt!(post, "image build"))
         .route("/plugins", get(no_plugins))
         .route("/plugins/{*rest}", get(look_for_plugin).post(refuse_plugin).delete(refuse_plugin))
-        .route("/swarm", unbuilt!(get, "swarm"))
-        .route("/swarm/{*rest}", unbuilt!(any, "swarm"));
+        .route("/swarm", get(outside_of_swarm))
+        .route("/swarm/init", unbuilt!(post, "swarm"))
+        .route("/swarm/join", unbuilt!(post, "swarm"))
+        .route("/swarm/leave", post(no_swarm_to_leave))
+        .route("/swarm/{*rest}", any(outside_of_swarm));
     for noun in ["nodes", "services", "tasks", "secrets", "configs"] {
         router = router
-            .route(&format!("/{noun}"), unbuilt!(get, "swarm"))
-            .route(&format!("/{noun}/{{*rest}}"), unbuilt!(any, "swarm"));
+            .route(&format!("/{noun}"), get(outside_of_swarm))
+            .route(&format!("/{noun}/{{*rest}}"), any(outside_of_swarm));
     }
     router
+}
+
+/// Clients that look for a swarm everywhere know this answer of an engine that is in none.
+async fn outside_of_swarm() -> Failure {
+    Error::OutsideOfSwarm("manager").into()
+}
+
+async fn no_swarm_to_leave() -> Failure {
+    Error::OutsideOfSwarm("part").into()
 }
 
 /// There are none, which is no reason for clients that look through every kind of object to stop.

@@ -9,8 +9,8 @@ pub struct Operation {
     /// With `{id}` and `{name}` still in it.
     pub path: String,
     pub name: String,
-    /// `answered`, or `501 not built yet`.
-    pub is_answered: bool,
+    /// `answered`, `503 in no swarm` or `501 not built yet`.
+    pub status: String,
 }
 
 /// Every row of the table.
@@ -25,7 +25,7 @@ pub fn table() -> Vec<Operation> {
                 method: method.to_owned(),
                 path: path.trim_matches('`').to_owned(),
                 name: name.to_owned(),
-                is_answered: status == "answered",
+                status: status.to_owned(),
             })
         })
         .collect()

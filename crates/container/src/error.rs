@@ -8,6 +8,9 @@ pub enum Error {
     /// No container has this name or identifier prefix.
     #[error("No such container: {0}")]
     NoSuchContainer(String),
+    /// A container has no such link.
+    #[error("No such link: {0}")]
+    NoSuchLink(String),
     /// No exec session has this identifier.
     #[error("No such exec instance: {0}")]
     NoSuchExec(String),
@@ -137,7 +140,9 @@ impl Error {
 impl Kinded for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchContainer(_) | Self::NoSuchExec(_) | Self::NoSuchPath { .. } => Kind::NotFound,
+            Self::NoSuchContainer(_) | Self::NoSuchLink(_) | Self::NoSuchExec(_) | Self::NoSuchPath { .. } => {
+                Kind::NotFound
+            }
             Self::Ambiguous(_) | Self::Invalid(_) => Kind::Invalid,
             Self::NameTaken { .. } | Self::Conflict(_) | Self::NotRunning(_) | Self::Paused(..) => Kind::Conflict,
             Self::Already(..) => Kind::NotModified,

@@ -78,6 +78,14 @@ pub fn remove_addresses(dir: &Path, addresses: &[&str]) -> Result<()> {
     write(dir, "hosts", &kept)
 }
 
+/// Takes the lines of a name that a running container no longer knows out of its hosts file.
+pub fn remove_name(dir: &Path, name: &str) -> Result<()> {
+    let text = read(dir, "hosts")?;
+    let stays = |line: &&str| line.split_whitespace().nth(1) != Some(name);
+    let kept: String = text.lines().filter(stays).map(|line| format!("{line}\n")).collect();
+    write(dir, "hosts", &kept)
+}
+
 fn read(dir: &Path, name: &str) -> Result<String> {
     let path = dir.join(name);
     fs::read_to_string(&path).map_err(|error| Error::file("read", &path, error))

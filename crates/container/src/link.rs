@@ -1,8 +1,9 @@
-//! Legacy links (`--link NAME:ALIAS`): a container on the default bridge knows others by name, in its hosts file.
+//! Legacy links (`--link NAME:ALIAS`): a container on the default bridge knows others by name, in its hosts file, and
+//! by variables that tell of their ports and their environment.
 
 use berth_spec::model::EndpointSettings;
 
-use crate::{Containers, Error, Result, record::Record};
+use crate::{Containers, Error, Result, identity, port, record::Record};
 
 /// The two names of `NAME[:ALIAS]`; Docker's own form is `/name:/parent/alias`.
 fn parse(text: &str) -> Option<(&str, &str)> {
@@ -39,6 +40,43 @@ impl Containers {
         Ok(())
     }
 
+    /// Forgets a link, which is written `CONTAINER/ALIAS`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchContainer`], [`Error::NotFound`] for a link that is not there.
+    pub async fn remove_link(&self, name: &str) -> Result<()> {
+        let missing = || Error::Invalid(format!("\"{name}\" is no link: it is written CONTAINER/ALIAS"));
+        let (owner, alias) = name.trim_start_matches('/').split_once('/').ok_or_else(missing)?;
+        let container = self.shared.find(owner)?;
+        let is_meant = |text: &String| parse(text).is_some_and(|(_, known)| known == alias);
+        if !container.read().host.links.iter().flatten().any(is_meant) {
+            return Err(Error::NoSuchLink(format!("/{owner}/{alias}")));
+        }
+        self.shared.change(&container, |record| {
+            if let Some(links) = &mut record.host.links {
+                links.retain(|text| !is_meant(text));
+            }
+        })?;
+        if container.status().is_alive() {
+            identity::remove_name(&self.shared.config.container_dir(&container.id), alias)?;
+        }
+        Ok(())
+    }
+
+    /// The variables that tell a container on the default bridge of those it links to.
+    pub(crate) fn link_environment(&self, record: &Record) -> Vec<String> {
+        let mut variables = Vec::new();
+        let links = record.host.links.iter().flatten().filter(|_| record.network_mode() == "bridge");
+        for (name, alias) in links.filter_map(|text| parse(text)) {
+            let Ok(other) = self.shared.find(name) else { continue };
+            let other = other.read().clone();
+            let endpoint = other.network.networks.get("bridge");
+            let address = endpoint.and_then(|endpoint| endpoint.ip_address.clone()).unwrap_or_default();
+            variables.extend(variables_of(&record.name, alias, &other, &address));
+        }
+        variables
+    }
+
     /// Addresses and names of what a record links to.
     ///
     /// # Errors
@@ -66,6 +104,35 @@ impl Containers {
         }
         Ok(entries)
     }
+}
+
+/// As Docker names them: `DB_NAME`, `DB_PORT` of the lowest port, `DB_PORT_5432_TCP…` of each, `DB_ENV_…`.
+fn variables_of(owner: &str, alias: &str, other: &Record, address: &str) -> Vec<String> {
+    let prefix = alias.to_uppercase().replace('-', "_");
+    let mut ports: Vec<(u16, &'static str)> = Vec::new();
+    for text in other.config.exposed_ports.iter().flatten() {
+        if let Ok(port) = port::parse(text) {
+            ports.extend(port.range.map(|number| (number, port.protocol)));
+        }
+    }
+    // A TCP port goes before others of its number.
+    ports.sort_by_key(|(number, protocol)| (*number, *protocol != "tcp"));
+    let mut variables = Vec::new();
+    if let Some((number, protocol)) = ports.first() {
+        variables.push(format!("{prefix}_PORT={protocol}://{address}:{number}"));
+    }
+    for (number, protocol) in ports {
+        let base = format!("{prefix}_PORT_{number}_{}", protocol.to_uppercase());
+        variables.push(format!("{base}={protocol}://{address}:{number}"));
+        variables.push(format!("{base}_ADDR={address}"));
+        variables.push(format!("{base}_PORT={number}"));
+        variables.push(format!("{base}_PROTO={protocol}"));
+    }
+    variables.push(format!("{prefix}_NAME=/{owner}/{alias}"));
+    let own = other.config.env.iter().flatten().filter_map(|entry| entry.split_once('='));
+    let told = own.filter(|(name, _)| !matches!(*name, "HOME" | "PATH"));
+    variables.extend(told.map(|(name, value)| format!("{prefix}_ENV_{name}={value}")));
+    variables
 }
 
 #[cfg(test)]

@@ -14,10 +14,10 @@ impl Containers {
     /// # Errors
     /// [`Error::Conflict`] with Docker's text when it runs and is not forced.
     pub async fn remove(&self, name: &str, request: RemoveRequest) -> Result<()> {
-        let container = self.shared.find(name)?;
         if request.link {
-            return Err(Error::Invalid(format!("{name} is no link: legacy links cannot be removed")));
+            return self.remove_link(name).await;
         }
+        let container = self.shared.find(name)?;
         let status = container.status();
         if status.is_alive() || status == Status::Restarting {
             if !request.force {

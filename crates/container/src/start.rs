@@ -221,6 +221,7 @@ impl Containers {
             files: &config.container_dir(&record.id),
             cgroup: &cgroup,
             edits: &edits,
+            linked: &self.link_environment(record),
             console,
         })?;
         crate::bundle::write(self, record, spec, bundle, console)

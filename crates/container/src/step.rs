@@ -106,6 +106,7 @@ impl Containers {
             files: &files,
             cgroup: &self.shared.cgroup_path(record),
             edits: &edits,
+            linked: &[],
             console: None,
         })?;
         let dir = config.bundle_dir(&record.id);

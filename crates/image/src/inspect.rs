@@ -1,6 +1,9 @@
 //! `inspect`: all about one image.
 
-use berth_spec::model::{DriverData, ImageConfig, ImageInspect, ImageInspectMetadata, ImageInspectRootFs};
+use berth_spec::{
+    Digest,
+    model::{DriverData, ImageConfig, ImageInspect, ImageInspectMetadata, ImageInspectRootFs},
+};
 
 use crate::{Images, Result, resolve::find};
 
@@ -34,6 +37,16 @@ impl Images {
             }),
             ..ImageInspect::default()
         })
+    }
+}
+
+impl Images {
+    /// The image that the image `name` was made from here, by a commit or a build.
+    ///
+    /// # Errors
+    /// As for [`Images::resolve`].
+    pub async fn parent(&self, name: &str) -> Result<Option<Digest>> {
+        Ok(find(&self.shared.snapshot(), name)?.parent.clone())
     }
 }
 

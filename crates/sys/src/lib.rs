@@ -24,6 +24,7 @@ pub mod netlink;
 pub mod network;
 pub mod pidfd;
 pub mod process;
+pub mod program;
 pub mod pty;
 pub mod random;
 pub mod schedule;

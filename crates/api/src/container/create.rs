@@ -7,8 +7,8 @@ use axum::{
     http::StatusCode,
 };
 use berth_container::CreateRequest;
-use berth_spec::model::{ContainerConfig, ContainerCreateBody};
-use serde::Serialize;
+use berth_spec::model::{ContainerConfig, ContainerCreateBody, NetworkingConfig};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{Engine, Error, body, failure::Answer, query::Query, stream};
@@ -26,7 +26,11 @@ pub async fn create(State(engine): State<Arc<Engine>>, query: Query, request: Re
         return Err(Error::Json("got EOF while reading request body".to_owned()).into());
     }
     let mut body = decode(&bytes)?;
-    let (host, networking) = (body.host_config.take(), body.networking_config.take());
+    let (host, mut networking) = (body.host_config.take(), body.networking_config.take());
+    if let Some(mac) = mac_address(&bytes)? {
+        let mode = host.as_ref().and_then(|host| host.network_mode.as_deref());
+        give_mac(networking.get_or_insert_default(), mode.unwrap_or_default(), mac)?;
+    }
     let created = engine
         .containers
         .create(CreateRequest {
@@ -38,6 +42,40 @@ pub async fn create(State(engine): State<Arc<Engine>>, query: Query, request: Re
         })
         .await?;
     stream::json_with(StatusCode::CREATED, &Created { id: created.id, warnings: created.warnings })
+}
+
+/// The container's own `MacAddress`, which the API has left to endpoints since 1.44, and which many clients still send.
+fn mac_address(bytes: &[u8]) -> Result<Option<String>, Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Older {
+        mac_address: Option<String>,
+    }
+    if !bytes.windows(10).any(|part| part.eq_ignore_ascii_case(b"MacAddress")) {
+        return Ok(None);
+    }
+    let older: Older = body::decode(bytes)?;
+    Ok(older.mac_address.filter(|text| !text.is_empty()))
+}
+
+/// Gives the endpoint on the container's main network its address.
+fn give_mac(networking: &mut NetworkingConfig, mode: &str, mac: String) -> Result<(), Error> {
+    if matches!(mode, "host" | "none") || mode.starts_with("container:") {
+        let text = "conflicting options: mac-address and the network mode";
+        return Err(Error::Invalid(text.to_owned()));
+    }
+    let endpoints = networking.endpoints_config.get_or_insert_default();
+    let name = if mode.is_empty() { "default" } else { mode };
+    let address = &mut endpoints.entry(name.to_owned()).or_default().mac_address;
+    match address.as_ref().filter(|text| !text.is_empty() && !text.eq_ignore_ascii_case(&mac)) {
+        Some(_) => Err(Error::Invalid(
+            "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty".to_owned(),
+        )),
+        None => {
+            *address = Some(mac);
+            Ok(())
+        }
+    }
 }
 
 /// Some clients write a command as one string where the API has a list (Docker takes both).
@@ -118,6 +156,19 @@ mod tests {
         let host = body.host_config.unwrap();
         assert_eq!((host.runtime.as_deref(), host.memory), (Some("io.berth.vm"), Some(5)));
         assert!(decode(br#"{"HostConfig":{"Isolation":"process"}}"#).unwrap().host_config.unwrap().runtime.is_none());
+    }
+
+    #[test]
+    fn the_containers_mac_address_goes_to_its_main_network() {
+        let mac = mac_address(br#"{"Image":"x","MacAddress":"02:42:ac:11:00:0a"}"#).unwrap().unwrap();
+        let mut networking = NetworkingConfig::default();
+        give_mac(&mut networking, "", mac.clone()).unwrap();
+        give_mac(&mut networking, "mine", mac.clone()).unwrap();
+        let endpoints = networking.endpoints_config.as_ref().unwrap();
+        assert_eq!(endpoints["default"].mac_address.as_deref(), Some(&*mac));
+        assert_eq!(endpoints["mine"].mac_address.as_deref(), Some(&*mac));
+        assert!(give_mac(&mut networking, "mine", "02:42:ac:11:00:0b".to_owned()).is_err());
+        assert!(give_mac(&mut networking, "host", mac).is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod list;
 mod logs;
 mod prune;
 mod remove;
+pub(crate) mod shape;
 mod simple;
 mod start;
 mod stats;
@@ -33,6 +34,7 @@ pub fn routes() -> Router<Arc<Engine>> {
         .route("/containers/create", post(create::create))
         .route("/containers/prune", post(prune::prune))
         .route("/containers/{id}", delete(remove::remove))
+        .route("/containers/{id}/{*alias}", delete(remove::remove_link))
         .route("/containers/{id}/archive", head(archive::stat).get(archive::get).put(archive::put))
         .route("/containers/{id}/attach", post(attach::attach))
         .route("/containers/{id}/attach/ws", get(websocket::attach))

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::{extract::State, http::HeaderMap};
 
 use super::{attestations, push, save, simple};
-use crate::{Engine, Error, failure::Answer, name::Name, query::Query};
+use crate::{Engine, Error, failure::Answer, name::Name, query::Query, version::Version};
 
-pub async fn get(State(engine): State<Arc<Engine>>, Name(path): Name, query: Query) -> Answer {
+pub async fn get(State(engine): State<Arc<Engine>>, Name(path): Name, version: Version, query: Query) -> Answer {
     match path.rsplit_once('/') {
-        Some((name, "json")) => simple::inspect(&engine, name).await,
+        Some((name, "json")) => simple::inspect(&engine, name, version).await,
         Some((name, "history")) => simple::history(&engine, name).await,
         Some((name, "get")) => save::save(&engine, &[name.to_owned()]).await,
         Some((name, "attestations")) => attestations::list(&engine, name, &query).await,

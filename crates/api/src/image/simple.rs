@@ -2,10 +2,29 @@
 
 use axum::{http::StatusCode, response::IntoResponse};
 
-use crate::{Engine, failure::Answer, query::Query, stream};
+use serde_json::json;
 
-pub async fn inspect(engine: &Engine, name: &str) -> Answer {
-    stream::json(&engine.images.inspect(name).await?)
+use crate::{Engine, Error, container::shape, failure::Answer, query::Query, stream, version::Version};
+
+/// Clients of older versions look for what later ones left out.
+pub async fn inspect(engine: &Engine, name: &str, version: Version) -> Answer {
+    let image = engine.images.inspect(name).await?;
+    if version >= Version::new(1, 52) {
+        return stream::json(&image);
+    }
+    let mut image = serde_json::to_value(&image).map_err(Error::Encode)?;
+    let parent = engine.images.parent(name).await?.map(|id| id.to_string()).unwrap_or_default();
+    shape::fill(&mut image, &json!({"Parent": parent, "DockerVersion": ""}));
+    if version < Version::new(1, 44) {
+        let size = image["Size"].clone();
+        shape::fill(&mut image, &json!({"VirtualSize": size}));
+    }
+    let config = json!({
+        "User": "", "Env": null, "Cmd": null, "Volumes": null, "WorkingDir": "", "Entrypoint": null, "OnBuild": null,
+        "Labels": null,
+    });
+    shape::fill(&mut image["Config"], &config);
+    stream::json(&image)
 }
 
 pub async fn history(engine: &Engine, name: &str) -> Answer {

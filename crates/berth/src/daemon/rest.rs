@@ -1,7 +1,8 @@
-//! What the daemon does when nothing is asked of it any more: it gives freed memory back to the kernel.
+//! What the daemon does when nothing is asked of it any more: it gives freed memory back to the kernel, and lets go of
+//! the pages of its own program, which wait in the page cache for the next request.
 //!
 //! ```text
-//! connection ─► busy ─► no connection for QUIET ─► trim ─► asleep, no timer runs ─► connection …
+//! connection ─► busy ─► no connection for QUIET ─► give back ─► asleep, no timer runs ─► connection …
 //! ```
 
 use std::{
@@ -39,7 +40,7 @@ impl Activity {
         loop {
             self.0.wake.notified().await;
             self.quiet().await;
-            let _ = tokio::task::spawn_blocking(berth_sys::allocator::trim).await;
+            let _ = tokio::task::spawn_blocking(give_back).await;
         }
     }
 
@@ -54,6 +55,11 @@ impl Activity {
             seen = now;
         }
     }
+}
+
+fn give_back() {
+    berth_sys::allocator::trim();
+    berth_sys::program::unmap_constant_pages();
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::{Session, SessionState, lock};
 use crate::{
-    Containers, Error, ExecStartRequest, ExecStarted, Result, containers::Container, detach, oci_spec, record::Record,
+    Containers, Duplex, Error, ExecStartRequest, ExecStarted, Result, containers::Container, detach, frame, oci_spec,
+    record::Record,
 };
 
 impl Containers {
@@ -35,7 +36,7 @@ impl Containers {
         match outcome {
             // As Docker does: a client that is connected reads why, and finds the code when it asks how it ended.
             Err(Error::Start { message, .. }) if !request.detach => {
-                let tty = config.tty.unwrap_or(false);
+                let tty = config.tty.unwrap_or(false) && request.tty;
                 let stream = detach::saying(&format!("OCI runtime exec failed: {message}\r\n"), tty);
                 Ok(ExecStarted::Attached { stream, tty })
             }
@@ -65,7 +66,7 @@ impl Containers {
         let handle = self.supervisor(owner).await?;
         let started = handle.exec(Exec {
             id: id.to_owned(),
-            process: process(&record, config)?,
+            process: process(&record, &self.link_environment(&record), config)?,
             tty,
             stdin: attached && config.attach_stdin.unwrap_or(false),
             stdout: attached && config.attach_stdout.unwrap_or(false),
@@ -87,13 +88,16 @@ impl Containers {
         let text = config.cmd.as_deref().unwrap_or(&[]).join(" ");
         self.shared.publish(&container, &format!("exec_start: {text}"), &[("execID", id.to_owned())]);
         let keys = detach::parse(config.detach_keys.as_deref())?;
-        Ok(match stream {
-            Some(stream) if tty && config.attach_stdin.unwrap_or(false) => {
-                ExecStarted::Attached { stream: detach::on_keys(Box::new(stream), keys), tty }
-            }
-            Some(stream) => ExecStarted::Attached { stream: Box::new(stream), tty },
-            None => ExecStarted::Detached,
-        })
+        let Some(stream) = stream else { return Ok(ExecStarted::Detached) };
+        let mut stream: Duplex = Box::new(stream);
+        if tty && config.attach_stdin.unwrap_or(false) {
+            stream = detach::on_keys(stream, keys);
+        }
+        // Who does not say at the start that the session has a terminal expects frames.
+        if tty && !request.tty {
+            stream = frame::as_output(stream);
+        }
+        Ok(ExecStarted::Attached { stream, tty: tty && request.tty })
     }
 
     /// Books the end of a session's process.
@@ -106,15 +110,20 @@ impl Containers {
 }
 
 /// The process of a session: the container's environment and directory, its capabilities unless privileged.
-pub(crate) fn process(record: &Record, config: &berth_spec::model::ExecConfig) -> Result<::oci_spec::runtime::Process> {
+pub(crate) fn process(
+    record: &Record,
+    linked: &[String],
+    config: &berth_spec::model::ExecConfig,
+) -> Result<::oci_spec::runtime::Process> {
     let privileged = config.privileged.unwrap_or(false) || record.host.privileged.unwrap_or(false);
     let user = config.user.as_deref().filter(|user| !user.is_empty()).or(record.config.user.as_deref()).unwrap_or("");
     let dir = config.working_dir.as_deref().filter(|dir| !dir.is_empty()).or(record.config.working_dir.as_deref());
+    let (tty, own) = (config.tty.unwrap_or(false), config.env.as_deref().unwrap_or(&[]));
     let process = json!({
-        "terminal": config.tty.unwrap_or(false),
+        "terminal": tty,
         "user": oci_spec::user(user),
         "args": config.cmd,
-        "env": oci_spec::exec_environment(record, config.tty.unwrap_or(false), config.env.as_deref().unwrap_or(&[])),
+        "env": oci_spec::exec_environment(record, tty, linked, own),
         "cwd": oci_spec::working_dir(dir),
         "capabilities": oci_spec::capabilities(&record.host, privileged)?,
         "noNewPrivileges": record.host.security_opt.iter().flatten().any(|option| {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 pub use namespace::{Joined, Namespaces};
 pub use process::{exec_environment, user, working_dir};
-pub use security::{SecurityOptions, capabilities};
+pub use security::{MASKED, READ_ONLY, SecurityOptions, capabilities};
 
 use crate::{Error, Result, config::Config, id_range::IdRange, record::Record};
 
@@ -40,6 +40,8 @@ pub struct Input<'a> {
     pub cgroup: &'a str,
     /// What vendors' descriptions of devices change.
     pub edits: &'a [berth_cdi::ContainerEdits],
+    /// Variables that tell of linked containers.
+    pub linked: &'a [String],
     /// Rows and columns of the terminal.
     pub console: Option<(u16, u16)>,
 }

@@ -47,11 +47,12 @@ pub fn working_dir(dir: Option<&str>) -> &str {
 }
 
 fn environment(input: &Input) -> Vec<String> {
-    exec_environment(input.record, input.record.tty(), &[])
+    exec_environment(input.record, input.record.tty(), input.linked, &[])
 }
 
-/// The container's environment with `extra` entries on top; a name without value removes the variable.
-pub fn exec_environment(record: &Record, tty: bool, extra: &[String]) -> Vec<String> {
+/// The container's environment, `linked` entries beneath it and `extra` ones on top; a name without value removes the
+/// variable.
+pub fn exec_environment(record: &Record, tty: bool, linked: &[String], extra: &[String]) -> Vec<String> {
     let mut env = vec![PATH.to_owned()];
     if let Some(hostname) = record.config.hostname.as_deref().filter(|name| !name.is_empty()) {
         env.push(format!("HOSTNAME={hostname}"));
@@ -59,7 +60,7 @@ pub fn exec_environment(record: &Record, tty: bool, extra: &[String]) -> Vec<Str
     if tty {
         env.push("TERM=xterm".to_owned());
     }
-    for entry in record.config.env.iter().flatten().chain(extra) {
+    for entry in linked.iter().chain(record.config.env.iter().flatten()).chain(extra) {
         let name = entry.split('=').next().unwrap_or(entry);
         env.retain(|taken| taken.split('=').next() != Some(name));
         if entry.contains('=') {

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::{Error, Result, config::Config};
 
-/// Paths of /proc and /sys that show or change the host: Docker's list, as data.
-const MASKED: &[&str] = &[
+/// Paths of /proc and /sys that show or change the host: Docker's list, as data. A container does not see them, unless
+/// it is privileged.
+pub const MASKED: &[&str] = &[
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -23,7 +24,8 @@ const MASKED: &[&str] = &[
     "/sys/firmware",
 ];
 /// Paths of /proc that a container may read but not write: Docker's list, as data.
-const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+/// Paths that a container may not write to, unless it is privileged.
+pub const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// `--security-opt` in parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
