@@ -28,6 +28,9 @@ for set in "$@"; do
         want qemu-img qemu-utils
         want git git
         want python3 python3
+        want openssl openssl
+        want docker-registry docker-registry
+        want skopeo skopeo
         ;;
     demo)
         want curl curl

@@ -40,6 +40,11 @@ pub fn json_with(status: StatusCode, value: &impl Serialize) -> Answer {
     Ok(response)
 }
 
+/// A list that Docker leaves out when it is empty.
+pub fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    Some(list).filter(|list| !list.is_empty())
+}
+
 /// Success without a body.
 pub fn done() -> Answer {
     Ok(StatusCode::NO_CONTENT.into_response())

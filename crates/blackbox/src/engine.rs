@@ -165,7 +165,7 @@ impl Engine {
     /// As [`Engine::start_daemon`], with variables in its environment; whether it answers, and did not end before.
     pub fn start_daemon_with(&mut self, environment: &[(&str, &str)]) -> bool {
         assert!(self.daemon.is_none(), "the daemon runs");
-        let mut command = self.inside(&["mount", "net"]);
+        let mut command = self.enter(&["mount", "net"]);
         match self.kind {
             Kind::Docker => command.arg(&self.binary).args(["--log-level", "fatal"]),
             _ => command.arg(&self.binary).arg("daemon"),
@@ -268,34 +268,39 @@ impl Engine {
 
     /// Runs a program in the engine's network namespace: what a user of the host would see.
     pub fn host(&self, arguments: &[&str]) -> Output {
-        let mut command = self.inside(&["net"]);
+        let mut command = self.enter(&["net"]);
         command.args(arguments);
         command::run(command, b"")
     }
 
-    /// Runs a program in the engine's mount and network namespaces: what its daemon would see.
+    /// Runs a program in the engine's mount and network namespaces: what its daemon would see, and an administrator do.
     pub fn within(&self, arguments: &[&str]) -> Output {
-        let mut command = self.inside(&["mount", "net"]);
+        let mut command = self.enter(&["mount", "net"]);
         command.args(arguments);
         command::run(command, b"")
     }
 
     /// A program in the engine's mount and network namespaces, ready for its arguments.
     pub fn beside_the_daemon(&self, program: &str) -> Command {
-        let mut command = self.inside(&["mount", "net"]);
+        let mut command = self.enter(&["mount", "net"]);
         command.arg(program);
         command
     }
 
+    /// Other flags for the next start of the daemon.
+    pub fn set_flags(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    }
+
     /// A program in the engine's network namespace, ready for its arguments: for servers that engine speaks to.
     pub fn neighbour(&self, program: &str) -> Command {
-        let mut command = self.inside(&["net"]);
+        let mut command = self.enter(&["net"]);
         command.arg(program);
         command
     }
 
     /// `nsenter` into the engine's namespaces, ready for a program and its arguments.
-    fn inside(&self, namespaces: &[&str]) -> Command {
+    fn enter(&self, namespaces: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         if let Some(holder) = &self.holder {
             command.arg("--target").arg(holder.id().to_string());

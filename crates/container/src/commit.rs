@@ -17,11 +17,7 @@ impl Containers {
         if matches!(record.state.status, Status::Removing | Status::Dead) {
             return Err(Error::Conflict(format!("You cannot commit container {} which is being removed", record.id)));
         }
-        let pauses = request.pause && record.state.status == Status::Running;
-        if pauses {
-            let cgroup = self.shared.cgroup(&record)?;
-            cgroup.freeze().map_err(|error| Error::step("freeze the processes", &record.id, error))?;
-        }
+        let pauses = request.pause && record.state.status == Status::Running && self.shared.freeze(&record)?;
         let rootfs = self.shared.snapshots.rootfs(&record.id)?;
         let outcome = self.shared.images.commit(berth_image::CommitRequest {
             upper: rootfs.upper,

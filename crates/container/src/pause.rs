@@ -23,10 +23,9 @@ impl Containers {
             _ => return Err(Error::NotRunning(container.id.clone())),
         }
         let record = container.read().clone();
-        self.shared
-            .cgroup(&record)?
-            .freeze()
-            .map_err(|error| Error::step("freeze the processes", &record.id, error))?;
+        if !self.shared.freeze(&record)? {
+            return Err(Error::NotRunning(container.id.clone()));
+        }
         self.shared.change(&container, |record| record.state.status = Status::Paused)?;
         self.shared.publish(&container, "pause", &[]);
         Ok(())
@@ -65,6 +64,19 @@ impl crate::containers::Shared {
     pub(crate) fn cgroup(&self, record: &crate::record::Record) -> Result<Cgroup> {
         let path = berth_runtime::cgroup::CgroupPath::parse(&self.cgroup_path(record));
         path.and_then(|path| Cgroup::open(&path)).map_err(|error| Error::step("open the cgroup", &record.id, error))
+    }
+
+    /// Freezes a container's processes; false when they have just ended.
+    pub(crate) fn freeze(&self, record: &crate::record::Record) -> Result<bool> {
+        let frozen = self
+            .cgroup(record)
+            .and_then(|cgroup| cgroup.freeze().map_err(|error| Error::step("freeze the processes", &record.id, error)));
+        match frozen {
+            Ok(()) => Ok(true),
+            // Its end is not booked yet, but its supervisor has taken the cgroup away.
+            Err(_) if !std::path::Path::new(&format!("/proc/{}", record.state.pid)).exists() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Thaws whatever is frozen; failure shows in what follows.

@@ -16,8 +16,14 @@ pub struct Platform {
 
 /// Why a platform was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("\"{0}\" is an invalid platform: use os/architecture[/variant]")]
-pub struct InvalidPlatform(pub String);
+pub enum InvalidPlatform {
+    /// It has parts that are none.
+    #[error("\"{0}\" is an invalid platform: use os/architecture[/variant]")]
+    Malformed(String),
+    /// One word that is neither.
+    #[error("\"{0}\": unknown operating system or architecture: invalid argument")]
+    Unknown(String),
+}
 
 impl Platform {
     /// The platform this binary runs on.
@@ -44,7 +50,7 @@ impl Platform {
     /// # Errors
     /// [`InvalidPlatform`] for empty or foreign parts.
     pub fn parse(text: &str) -> Result<Self, InvalidPlatform> {
-        let refuse = || InvalidPlatform(text.to_owned());
+        let refuse = || InvalidPlatform::Malformed(text.to_owned());
         let lower = text.to_ascii_lowercase();
         let parts: Vec<&str> = lower.split('/').collect();
         let clean = |part: &&str| {
@@ -56,6 +62,9 @@ impl Platform {
         let host = Self::host();
         Ok(match parts[..] {
             ["linux"] => Self { os: "linux".to_owned(), ..host },
+            [word] if !ARCHITECTURES.contains(&go_architecture(word)) => {
+                return Err(InvalidPlatform::Unknown(text.to_owned()));
+            }
             [architecture] => Self { architecture: go_architecture(architecture).to_owned(), ..host },
             [os, architecture] => {
                 Self { os: os.to_owned(), architecture: go_architecture(architecture).to_owned(), variant: None }
@@ -69,6 +78,12 @@ impl Platform {
         })
     }
 }
+
+/// Architectures in Go's names (GOARCH).
+const ARCHITECTURES: &[&str] = &[
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64",
+    "s390x", "wasm", "armhf", "armel",
+];
 
 /// Go's name of an architecture that the kernel or Rust calls otherwise.
 fn go_architecture(name: &str) -> &str {
@@ -96,6 +111,7 @@ mod tests {
         assert_eq!(Platform::parse("linux/x86_64").unwrap().to_string(), "linux/amd64");
         assert_eq!(Platform::parse("linux/arm/v7").unwrap().to_string(), "linux/arm/v7");
         assert_eq!(Platform::parse("arm64").unwrap().architecture, "arm64");
+        assert!(Platform::parse("foo").unwrap_err().to_string().contains("unknown operating system or architecture"));
         for bad in ["", "/", "linux//v7", "a/b/c/d", "linux/amd 64"] {
             assert!(Platform::parse(bad).is_err(), "{bad}");
         }

@@ -26,5 +26,5 @@ pub async fn prune(State(engine): State<Arc<Engine>>, query: Query) -> Answer {
     }
     let report = engine.builder.prune(wanted).await?;
     let ids: Vec<&str> = report.removed.iter().map(|entry| entry.key.as_str()).collect();
-    stream::json(&json!({ "CachesDeleted": ids, "SpaceReclaimed": report.bytes }))
+    stream::json(&json!({ "CachesDeleted": stream::some(ids), "SpaceReclaimed": report.bytes }))
 }

@@ -4,10 +4,16 @@ use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
 
-use crate::{Engine, failure::Answer, name::Name, query::Query, stream};
+use serde_json::json;
+
+use crate::{Engine, Error, container::shape, failure::Answer, name::Name, query::Query, stream};
 
 pub async fn inspect(State(engine): State<Arc<Engine>>, Name(id): Name) -> Answer {
-    stream::json(&engine.containers.exec_inspect(&id).await?)
+    let session = engine.containers.exec_inspect(&id).await?;
+    let mut session = serde_json::to_value(&session).map_err(Error::Encode)?;
+    // Clients look for the code before there is one.
+    shape::fill(&mut session, &json!({"ExitCode": null}));
+    stream::json(&session)
 }
 
 pub async fn resize(State(engine): State<Arc<Engine>>, Name(id): Name, query: Query) -> Answer {

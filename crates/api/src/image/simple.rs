@@ -8,13 +8,14 @@ use crate::{Engine, Error, container::shape, failure::Answer, query::Query, stre
 
 /// Clients of older versions look for what later ones left out.
 pub async fn inspect(engine: &Engine, name: &str, version: Version) -> Answer {
-    let image = engine.images.inspect(name).await?;
+    let mut image = serde_json::to_value(engine.images.inspect(name).await?).map_err(Error::Encode)?;
+    if let Some(parent) = engine.images.parent(name).await? {
+        image["Parent"] = json!(parent.to_string());
+    }
     if version >= Version::new(1, 52) {
         return stream::json(&image);
     }
-    let mut image = serde_json::to_value(&image).map_err(Error::Encode)?;
-    let parent = engine.images.parent(name).await?.map(|id| id.to_string()).unwrap_or_default();
-    shape::fill(&mut image, &json!({"Parent": parent, "DockerVersion": ""}));
+    shape::fill(&mut image, &json!({"Parent": "", "DockerVersion": ""}));
     if version < Version::new(1, 44) {
         let size = image["Size"].clone();
         shape::fill(&mut image, &json!({"VirtualSize": size}));

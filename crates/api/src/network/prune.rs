@@ -12,7 +12,8 @@ use crate::{Engine, Error, failure::Answer, query::Query, stream};
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Pruned {
-    networks_deleted: Vec<String>,
+    /// Null where nothing was removed, as Docker has it.
+    networks_deleted: Option<Vec<String>>,
 }
 
 pub async fn prune(State(engine): State<Arc<Engine>>, query: Query) -> Answer {
@@ -27,5 +28,5 @@ pub async fn prune(State(engine): State<Arc<Engine>>, query: Query) -> Answer {
         .networks
         .prune(|network| until.is_none_or(|until| network.created < until) && list::matches(&filters, network))
         .await?;
-    stream::json(&Pruned { networks_deleted })
+    stream::json(&Pruned { networks_deleted: stream::some(networks_deleted) })
 }

@@ -11,11 +11,12 @@
 //! probe calls 1000000              makes so many calls of getpid(2); prints nanoseconds a call
 //! probe grab SECONDS               waits for a program of others in /proc and tries to overwrite it
 //! probe hang FOLDER                mounts a file system there that never answers a question about a file
+//! probe proxy 127.0.0.1:3128 FILE  a proxy for CONNECT, which notes in FILE who asked for what with which credentials
 //! ```
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::net::{TcpStream, UdpSocket};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -35,7 +36,8 @@ fn main() -> ExitCode {
         ["abstract"] => abstract_sockets(),
         ["calls", count] => calls(count),
         ["grab", seconds] => grab(seconds),
-        _ => Err(std::io::Error::other("usage: probe http|udp-echo|udp-ask|names|swap|socket|abstract|grab|hang …")),
+        ["proxy", address, file] => proxy(address, file),
+        _ => Err(std::io::Error::other("usage: probe http|udp-echo|udp-ask|names|swap|socket|abstract|grab|hang|proxy …")),
     };
     match result {
         Ok(text) => {
@@ -92,6 +94,46 @@ fn names(address: &str) -> std::io::Result<String> {
         }
         socket.send_to(&answer, from)?;
     }
+}
+
+fn proxy(address: &str, file: &str) -> std::io::Result<String> {
+    for client in TcpListener::bind(address)?.incoming() {
+        let (client, file) = (client?, file.to_owned());
+        std::thread::spawn(move || tunnel(client, &file));
+    }
+    Ok(String::new())
+}
+
+/// One tunnel (RFC 9110, section 9.3.6): a line `CONNECT host:port credentials` in the file, then bytes both ways.
+fn tunnel(client: TcpStream, file: &str) -> std::io::Result<()> {
+    let mut reader = BufReader::new(client.try_clone()?);
+    let (mut target, mut credentials) = (String::new(), String::new());
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 || line == "\r\n" {
+            break;
+        }
+        match line.trim().split_once(' ') {
+            Some(("CONNECT", rest)) => target = rest.split(' ').next().unwrap_or_default().to_owned(),
+            Some((name, value)) if name.eq_ignore_ascii_case("proxy-authorization:") => {
+                value.clone_into(&mut credentials)
+            }
+            _ => {}
+        }
+    }
+    let mut log = File::options().create(true).append(true).open(file)?;
+    writeln!(log, "CONNECT {target} {credentials}")?;
+    let server = TcpStream::connect(&target)?;
+    (&client).write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
+    let (mut from, mut to) = (server.try_clone()?, client.try_clone()?);
+    let back = std::thread::spawn(move || {
+        std::io::copy(&mut from, &mut to).ok();
+        to.shutdown(std::net::Shutdown::Write).ok();
+    });
+    std::io::copy(&mut reader, &mut &server).ok();
+    server.shutdown(std::net::Shutdown::Write).ok();
+    back.join().ok();
+    Ok(())
 }
 
 fn udp_ask(address: &str, text: &str) -> std::io::Result<String> {

@@ -108,3 +108,25 @@ fn privileged_gets_every_capability_that_there_is() {
     // In a user namespace of its own a process has all that the kernel knows, whatever the host was left with.
     assert!(privileged.ends_with(&bounds) || privileged.ends_with("1ffffffffff"), "{privileged} {bounds}");
 }
+
+#[test]
+fn a_terminal_of_a_session_is_framed_for_clients_that_did_not_ask_for_one() {
+    let engine = Engine::start();
+    engine.run("it", &["sleep", "60"], json!({}));
+    let body = json!({"Cmd": ["printf", "hello"], "AttachStdout": true, "Tty": true, "detachKeys": "ctrl-a"});
+    let exec = engine.http().post_json("/containers/it/exec", &body).expect(201).json()["Id"].clone();
+    let path = format!("/exec/{}/start", exec.as_str().expect("an id"));
+    let answer = engine.http().post_json(&path, &json!({"Detach": false, "Tty": false})).expect(200);
+    assert_eq!(berth_blackbox::http::demultiplex(&answer.body).0, b"hello");
+    let seen = engine.http().get(&path.replace("/start", "/json")).expect(200).json();
+    // Keys of requests are taken in any case.
+    assert_eq!(seen["DetachKeys"], if engine.is_docker() { json!("\u{1}") } else { json!("ctrl-a") });
+}
+
+#[test]
+fn a_mac_address_of_the_container_is_that_of_its_network() {
+    let engine = Engine::start();
+    let id = engine.run("", &["sleep", "60"], json!({"MacAddress": "02:42:ac:11:00:7a"}));
+    assert_eq!(engine.inspect(&id)["NetworkSettings"]["MacAddress"], "02:42:ac:11:00:7a");
+    assert_eq!(engine.cli(&["exec", &id, "cat", "/sys/class/net/eth0/address"]).ok(), "02:42:ac:11:00:7a");
+}

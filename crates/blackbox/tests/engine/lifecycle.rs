@@ -284,3 +284,57 @@ fn auto_remove_leaves_nothing() {
     let answer = engine.http().post_json("/containers/create", &policy).expect(400);
     assert!(answer.message().contains("can't create 'AutoRemove' container with restart policy"), "{}", answer.text());
 }
+
+/// Sends a request and hangs up without waiting for the answer.
+fn ask_and_leave(engine: &Engine, path: &str, after: std::time::Duration) {
+    use std::io::Write as _;
+    let mut stream = std::os::unix::net::UnixStream::connect(engine.socket()).expect("the daemon listens");
+    let version = berth_blackbox::http::VERSION;
+    write!(stream, "POST /{version}{path} HTTP/1.1\r\nHost: engine\r\nContent-Length: 0\r\n\r\n").expect("a request");
+    std::thread::sleep(after);
+}
+
+#[test]
+fn a_stop_goes_on_when_its_client_has_left() {
+    let engine = Engine::start();
+    let id = engine.run("it", &["sh", "-c", "trap '' TERM; while :; do sleep 1; done"], json!({}));
+    ask_and_leave(&engine, "/containers/it/stop?t=1", std::time::Duration::from_millis(200));
+    let answer = engine.http().post(&format!("/containers/{id}/wait")).expect(200).json();
+    assert_eq!(answer["StatusCode"], 137);
+}
+
+#[test]
+fn clients_that_leave_at_once_leave_no_half_started_container() {
+    let engine = Engine::start();
+    let before = engine.look();
+    for round in 0..12 {
+        let id = engine.create("", &["sleep", "60"], json!({}));
+        ask_and_leave(&engine, &format!("/containers/{id}/start"), std::time::Duration::from_micros(round * 700));
+        eventually("it runs", 10, || (engine.inspect(&id)["State"]["Running"] == true).then_some(()));
+        engine.http().delete(&format!("/containers/{id}?force=1")).expect(204);
+    }
+    eventually("nothing is left", 5, || engine.look().beyond(&before).is_empty().then_some(()));
+}
+
+#[test]
+fn links_are_names_and_variables_and_can_be_taken_away() {
+    let engine = Engine::start();
+    let settings = json!({"Env": ["MODE=fast"], "ExposedPorts": {"80/tcp": {}}});
+    engine.run("server", &["sleep", "60"], settings);
+    let address = engine.inspect("server")["NetworkSettings"]["IPAddress"].as_str().expect("an address").to_owned();
+    let links = json!({"HostConfig": {"Links": ["server:web"]}});
+    let (_, text) = engine.run_to_end(&["env"], links.clone());
+    for line in [
+        "WEB_ENV_MODE=fast".to_owned(),
+        format!("WEB_PORT=tcp://{address}:80"),
+        format!("WEB_PORT_80_TCP_ADDR={address}"),
+    ] {
+        assert!(text.lines().any(|known| known == line), "{line} is not in\n{text}");
+    }
+    engine.run("client", &["sleep", "60"], links);
+    engine.http().delete("/containers/client/other?link=1").expect(404);
+    engine.http().delete("/containers/client/web?link=1").expect(204);
+    let hosts = engine.cli(&["exec", "client", "cat", "/etc/hosts"]).ok();
+    assert!(!hosts.contains("web"), "{hosts}");
+    engine.http().delete("/containers/client?force=1").expect(204);
+}

@@ -34,6 +34,7 @@ mod options;
 mod power;
 mod pull;
 mod push;
+mod registry_tls;
 mod restart;
 mod run;
 mod scarce;

@@ -15,12 +15,13 @@ use words::{json_list, pairs, split};
 /// [`Error::Change`] names the instruction and what is wrong with it.
 pub fn apply(config: &mut RunConfig, instructions: &[String]) -> Result<()> {
     let mut has_command = false;
-    for instruction in instructions {
+    // Some clients send all of them as lines of one text.
+    for instruction in instructions.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty()) {
         let text = instruction.trim();
         let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         let word = word.to_ascii_uppercase();
         let outcome = apply_word(config, &word, rest.trim());
-        outcome.map_err(|reason| Error::Change { instruction: instruction.clone(), reason })?;
+        outcome.map_err(|reason| Error::Change { instruction: instruction.to_owned(), reason })?;
         has_command |= word == "CMD";
         if word == "ENTRYPOINT" && !has_command {
             // The command of the image below was meant for its entrypoint.
