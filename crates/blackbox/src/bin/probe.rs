@@ -37,7 +37,9 @@ fn main() -> ExitCode {
         ["calls", count] => calls(count),
         ["grab", seconds] => grab(seconds),
         ["proxy", address, file] => proxy(address, file),
-        _ => Err(std::io::Error::other("usage: probe http|udp-echo|udp-ask|names|swap|socket|abstract|grab|hang|proxy …")),
+        _ => Err(std::io::Error::other(
+            "usage: probe http|udp-echo|udp-ask|names|swap|socket|abstract|grab|hang|proxy …",
+        )),
     };
     match result {
         Ok(text) => {
