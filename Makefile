@@ -31,7 +31,7 @@ test: ## install what the tests need and run them all
 	tools/test.sh
 
 test-vm: ## tests of virtual machines, and of what every isolation has to pass with containers that are machines
-	@tools/packages.sh build test
+	@tools/packages.sh build test vm
 	tools/test-vm.sh
 
 soak-network: ## 10,000 times a container joins and leaves: links, namespaces, rules, leases and descriptors stay as they were

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages of the named sets when their programs are missing: build, test, demo, bench.
+# Installs the Debian packages of the named sets when their programs are missing: build, test, vm, demo, bench.
 # With no package mirror in reach it says what is missing; only the set `build` is then an error.
 set -euo pipefail
 
@@ -31,6 +31,10 @@ for set in "$@"; do
         want openssl openssl
         want docker-registry docker-registry
         want skopeo skopeo
+        ;;
+    vm)
+        want qemu-system-x86_64 qemu-system-x86
+        want busybox busybox-static
         ;;
     demo)
         want curl curl

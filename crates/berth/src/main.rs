@@ -8,6 +8,7 @@
 //! | `runtime` | the OCI runtime's command line; also when the program is called `berth-runtime` |
 //! | `guest` | process 1 of a virtual machine |
 //! | `vmm` | runs one virtual machine on KVM |
+//! | `share` | serves directories to a virtual machine; started by its supervisor |
 //! | `registry` | the registry server and its commands |
 //! | `relay` | carries IPv6 to published ports of containers without it; started by the daemon, outlives it |
 //! | `resolve` | answers questions about names on networks; started by the daemon, outlives it |
@@ -29,8 +30,9 @@ fn main() -> ExitCode {
         Some("keep") => keep(arguments.next()),
         Some("daemon") => daemon::main(arguments.collect()),
         Some("runtime") => berth_oci::main(arguments.collect()),
-        Some("guest") => berth_vm::guest::main(),
         Some("vmm") => berth_vmm::command::main(arguments.collect()),
+        Some("guest") => berth_vm::guest::main(&arguments.collect::<Vec<_>>()),
+        Some("share") => berth_share::main(&arguments.collect::<Vec<_>>()),
         Some("registry") => berth_registry::command::main(arguments.collect()),
         Some("resolve") => resolve(arguments.next()),
         Some("relay") => relay(arguments.next()),

@@ -259,7 +259,7 @@ impl Engine {
         command
             .arg("-H")
             .arg(format!("unix://{}", self.socket.display()))
-            .args(arguments)
+            .args(crate::machine::as_machine(arguments))
             .env_remove("DOCKER_HOST")
             .env("DOCKER_CONFIG", self.place().join("config"))
             .env("HOME", self.place());
@@ -342,10 +342,12 @@ impl Engine {
             self.start_daemon();
         }
         self.remove_containers();
-        let end = std::time::Instant::now() + Duration::from_secs(5);
+        let begun = std::time::Instant::now();
         loop {
             let left = self.look().beyond(&self.traces);
-            if left.is_empty() || std::time::Instant::now() > end {
+            // A template of machines that is being made is nothing that is left.
+            let limit = Duration::from_secs(if left.iter().any(|one| one.contains("/draft-")) { 60 } else { 5 });
+            if left.is_empty() || begun.elapsed() > limit {
                 return left;
             }
             std::thread::sleep(Duration::from_millis(50));

@@ -2,6 +2,7 @@
 //! choose itself.
 
 use std::{
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -16,6 +17,20 @@ const PACKAGE: &str = "linux-image-cloud-amd64";
 /// Whether containers are to be machines where a test does not say.
 pub fn are_wanted() -> bool {
     std::env::var("BERTH_TEST_ISOLATION").is_ok_and(|wanted| wanted == "vm")
+}
+
+/// A client's arguments, with the machines' runtime where containers are to be machines.
+pub fn as_machine<S: AsRef<OsStr>>(arguments: &[S]) -> Vec<OsString> {
+    let mut all: Vec<OsString> = arguments.iter().map(|argument| argument.as_ref().to_owned()).collect();
+    let makes = all.first().is_some_and(|verb| verb == "run" || verb == "create");
+    let chosen = all.iter().any(|argument| {
+        let text = argument.to_string_lossy();
+        text.starts_with("--runtime") || text.starts_with("--isolation")
+    });
+    if are_wanted() && makes && !chosen {
+        all.insert(1, format!("--runtime={RUNTIME}").into());
+    }
+    all
 }
 
 impl Engine {

@@ -51,9 +51,13 @@ impl Containers {
     /// [`Error::NoSuchPath`].
     pub async fn archive_stat(&self, name: &str, path: &str) -> Result<PathStat> {
         let container = self.shared.find(name)?;
-        let (root, path) = self.root_of(&container, path).await?;
-        let missing = no_such_path(name, &path);
-        blocking(move || stat(&root, &path, missing)).await
+        match self.root_of(&container, path).await? {
+            Place::Here(root, path) => {
+                let missing = no_such_path(name, &path);
+                blocking(move || stat(&root, &path, missing)).await
+            }
+            Place::Guest(path) => Ok(shown(&path, &self.machine_stat(&container, &path).await?)),
+        }
     }
 
     /// What lies at `path` as an archive, and its stat.
@@ -62,7 +66,14 @@ impl Containers {
     /// [`Error::NoSuchPath`]; later failures end the stream with an error.
     pub async fn archive_get(&self, name: &str, path: &str) -> Result<(PathStat, ByteStream)> {
         let container = self.shared.find(name)?;
-        let (root, path) = self.root_of(&container, path).await?;
+        let (root, path) = match self.root_of(&container, path).await? {
+            Place::Here(root, path) => (root, path),
+            Place::Guest(path) => {
+                let (facts, stream) = self.machine_get(&container, &path).await?;
+                self.shared.publish(&container, "archive-path", &[]);
+                return Ok((shown(&path, &facts), stream));
+            }
+        };
         let missing = no_such_path(name, &path);
         let wanted = path.clone();
         run_foreign(&root, "lib/libnss_files.so.2");
@@ -84,7 +95,16 @@ impl Containers {
         if container.read().host.readonly_rootfs.unwrap_or(false) && !self.is_in_mount(&container, path) {
             return Err(Error::Conflict("container rootfs is marked read-only".to_owned()));
         }
-        let (root, path) = self.root_of(&container, path).await?;
+        let (root, path) = match self.root_of(&container, path).await? {
+            Place::Here(root, path) => (root, path),
+            Place::Guest(path) => {
+                let user = container.read().config.user.clone().filter(|user| !user.is_empty());
+                let owner = if request.copy_uid_gid { user.unwrap_or_else(|| "0".to_owned()) } else { String::new() };
+                self.machine_put(&container, &path, request.no_overwrite_dir_non_dir, &owner, body).await?;
+                self.shared.publish(&container, "extract-to-dir", &[]);
+                return Ok(());
+            }
+        };
         let missing = no_such_path(name, &path);
         // As dockerd: the archive's owners stay, unless the container's user is to own everything.
         let owner = if request.copy_uid_gid {
@@ -126,7 +146,7 @@ impl Containers {
     }
 
     /// The root in which a path is to be looked up, and the path there.
-    async fn root_of(&self, container: &Container, path: &str) -> Result<(Root, String)> {
+    async fn root_of(&self, container: &Container, path: &str) -> Result<Place> {
         if path.is_empty() {
             return Err(Error::Invalid("path cannot be empty".to_owned()));
         }
@@ -134,9 +154,13 @@ impl Containers {
         if !container.status().is_alive()
             && let Some(found) = self.root_in_mount(container, &absolute).await?
         {
-            return Ok(found);
+            let (root, path) = found;
+            return Ok(Place::Here(root, path));
         }
-        Ok((self.open_root(container).await?, absolute))
+        if crate::machine::is_wanted(&container.read()) {
+            return Ok(Place::Guest(absolute));
+        }
+        Ok(Place::Here(self.open_root(container).await?, absolute))
     }
 
     /// The source of the mount of a stopped container that `path` lies in, and the path there.
@@ -194,6 +218,33 @@ fn root_in_part(held: berth_volume::Held, inside: &str, rest: String) -> Result<
     Ok(Some((Root { fd, shift: 0, _held: Some(held) }, format!("/{name}"))))
 }
 
+/// Where a path is looked up.
+enum Place {
+    /// In a root that the host can read.
+    Here(Root, String),
+    /// In the container's virtual machine.
+    Guest(String),
+}
+
+/// What a guest told of a path. The guest is not believed more than that: these are words for a client.
+fn shown(path: &str, facts: &berth_vm::guest::tool::Facts) -> PathStat {
+    let at = Timestamp::new(facts.mtime, i32::try_from(facts.mtime_nsec).unwrap_or(0)).unwrap_or_default();
+    PathStat {
+        name: last_name(path).to_owned(),
+        size: facts.size,
+        mode: go_mode(facts.mode),
+        mtime: format_nano(at),
+        link_target: facts.target.clone().unwrap_or_default(),
+    }
+}
+
+fn last_name(path: &str) -> &str {
+    match path.trim_end_matches('/').rsplit('/').next() {
+        None | Some("") => "/",
+        Some(name) => name,
+    }
+}
+
 /// The part of `path` below `parent`, with its leading slash.
 fn below<'a>(path: &'a str, parent: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(parent)?;
@@ -228,13 +279,9 @@ const GO_DIR: u32 = 1 << 31;
 
 fn stat(root: &Root, path: &str, missing: Error) -> Result<PathStat> {
     let (stat, target) = pack::stat_entry(root.fd.as_fd(), Path::new(path)).map_err(|_| missing)?;
-    let name = match path.trim_end_matches('/').rsplit('/').next() {
-        None | Some("") => "/",
-        Some(name) => name,
-    };
     let at = Timestamp::new(stat.st_mtime, i32::try_from(stat.st_mtime_nsec).unwrap_or(0)).unwrap_or_default();
     Ok(PathStat {
-        name: name.to_owned(),
+        name: last_name(path).to_owned(),
         size: u64::try_from(stat.st_size).unwrap_or(0),
         mode: go_mode(stat.st_mode),
         mtime: format_nano(at),

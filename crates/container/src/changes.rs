@@ -11,7 +11,11 @@ impl Containers {
     /// What stops the layers from being read.
     pub async fn changes(&self, name: &str) -> Result<Vec<Change>> {
         let container = self.shared.find(name)?;
-        crate::machine::refuse_files(&container.read())?;
+        if crate::machine::is_wanted(&container.read()) {
+            let mut found = self.machine_changes(&container).await?;
+            found.retain(|change| !is_engines_own(std::path::Path::new(&change.path)));
+            return Ok(found);
+        }
         let rootfs = self.shared.snapshots.rootfs(&container.id)?;
         blocking(move || {
             let open = |dir: &std::path::PathBuf| -> Result<OwnedFd> {

@@ -13,14 +13,16 @@ impl Containers {
         let container = self.shared.find(&request.container)?;
         let _turn = container.turn.lock().await;
         let record = container.read().clone();
-        crate::machine::refuse_files(&record)?;
         if matches!(record.state.status, Status::Removing | Status::Dead) {
             return Err(Error::Conflict(format!("You cannot commit container {} which is being removed", record.id)));
         }
-        let pauses = request.pause && record.state.status == Status::Running && self.shared.freeze(&record)?;
+        let pauses = request.pause && record.state.status == Status::Running;
+        let machine = crate::machine::is_wanted(&record);
+        let layer = if machine { Some(self.machine_layer(&container, pauses).await?) } else { None };
+        let pauses = pauses && !machine && self.shared.freeze(&record)?;
         let rootfs = self.shared.snapshots.rootfs(&record.id)?;
         let outcome = self.shared.images.commit(berth_image::CommitRequest {
-            upper: rootfs.upper,
+            upper: layer.clone().unwrap_or(rootfs.upper),
             parent: Digest::parse(&record.image_id).ok(),
             config: run_config(&record.config, request.config),
             changes: request.changes,
@@ -32,6 +34,9 @@ impl Containers {
             container: record.id.clone(),
         });
         let outcome = outcome.await;
+        if let Some(layer) = layer {
+            let _ = std::fs::remove_dir_all(layer);
+        }
         if pauses {
             self.shared.thaw(&record);
         }

@@ -131,7 +131,7 @@ pub fn resolv_conf(resolver: &Resolver, host_text: &str, shares_network: bool) -
 
 /// The resolv.conf of a container on networks of a user's own: the engine's resolver, which knows the servers that were
 /// asked for or the host's.
-pub fn resolver_conf(resolver: &Resolver, host_text: &str) -> String {
+pub fn resolver_conf(resolver: &Resolver, host_text: &str, at: std::net::Ipv4Addr) -> String {
     let mut options = resolver.options.to_vec();
     if options.is_empty() {
         let lines = host_text.lines().filter_map(|line| line.trim().strip_prefix("options"));
@@ -142,7 +142,7 @@ pub fn resolver_conf(resolver: &Resolver, host_text: &str) -> String {
         // Names of containers have no dots, and are asked for as they are.
         options.push("ndots:0".to_owned());
     }
-    let own = Resolver { servers: &[berth_dns::ADDRESS.to_string()], options: &options, search: resolver.search };
+    let own = Resolver { servers: &[at.to_string()], options: &options, search: resolver.search };
     resolv_conf(&own, host_text, true)
 }
 
@@ -159,9 +159,11 @@ mod tests {
         let none = Resolver { servers: &[], search: &[], options: &[] };
         let host = "nameserver 192.0.2.1\nsearch a.example\noptions edns0 ndots:2\n";
         let text = "nameserver 127.0.0.11\nsearch a.example\noptions edns0 ndots:0\n";
-        assert_eq!(resolver_conf(&none, host), text);
+        assert_eq!(resolver_conf(&none, host, berth_dns::ADDRESS), text);
         let options = ["ndots:5".to_owned()];
-        assert!(resolver_conf(&Resolver { options: &options, ..none }, host).ends_with("options ndots:5\n"));
+        assert!(
+            resolver_conf(&Resolver { options: &options, ..none }, host, berth_dns::ADDRESS).ends_with("ndots:5\n")
+        );
     }
 
     #[test]

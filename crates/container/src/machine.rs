@@ -4,6 +4,8 @@
 //! ids are what the engine works with. The container's specification is carried out in the guest, where the machine is
 //! the wall and the namespaces that separate it from the guest's agent are the runtime's own.
 
+pub(crate) mod tool;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -12,12 +14,13 @@ use std::{
 
 use ::oci_spec::runtime::LinuxResources;
 use berth_runtime::Bundle;
+use berth_supervisor::protocol::About;
 use berth_vm::{
     doctor::{self, Finding},
     ext4, host,
     image::{IMAGE_BYTES, Images},
     kernel::{self, Installed, Source, Store},
-    message::Upper,
+    message::{ProcessLine, Upper, Usage},
     plan::Plan,
     template::Templates,
 };
@@ -45,15 +48,6 @@ const MONITOR_BYTES: i64 = 384 << 20;
 /// Whether a record's container is a machine's.
 pub fn is_wanted(record: &Record) -> bool {
     record.host.runtime.as_deref() == Some(RUNTIME)
-}
-
-/// A machine's process is the monitor, and its changes lie on a disk that only a guest may read: nothing of the host
-/// may answer for them.
-pub(crate) fn refuse_files(record: &Record) -> Result<()> {
-    if is_wanted(record) {
-        return Err(Error::NotBuilt("reading and writing files of a container in a virtual machine"));
-    }
-    Ok(())
 }
 
 /// Which monitor runs machines here, and why, as annotations.
@@ -119,25 +113,41 @@ impl Containers {
     /// Writes what makes a bundle a machine's. The bundle has the guest's specification already. Returns a plan for
     /// which a template is worth to be made.
     pub(crate) async fn write_machine(&self, record: &Record, bundle: &Path) -> Result<Option<Plan>> {
+        let ids =
+            record.state.id_range.ok_or_else(|| Error::Invalid("a virtual machine needs ids of its own".to_owned()))?;
+        let written = Bundle::load(bundle).map_err(|error| Error::step("read the bundle", &record.id, error))?;
+        let process = (written.extension.init, written.extension.groups);
+        let cgroup = self.shared.cgroup_path(record);
+        let (plan, warm) = self.plan(record, (ids.host_base, ids.len), cgroup, process).await?;
+        let shares = record.mounts.iter().any(|mount| mount.kind != MountKind::Tmpfs);
+        // Who serves directories has a state that no template can have.
+        let plan = Plan { template: plan.template.filter(|_| !shares), ..plan };
+        plan.write(bundle).map_err(refused)?;
+        Ok((!shares && !warm).then_some(plan))
+    }
+
+    /// The machine of a container, with a template where there is one; whether there is.
+    async fn plan(
+        &self,
+        record: &Record,
+        ids: (u32, u32),
+        cgroup: String,
+        (init, groups): (bool, Vec<String>),
+    ) -> Result<(Plan, bool)> {
         let config = &self.shared.config;
         let root = config.data_root.join("vm");
         let rootfs = self.rootfs_of(record)?;
         let nics = u32::try_from(record.endpoints.len()).unwrap_or(1).max(1);
-        let ids =
-            record.state.id_range.ok_or_else(|| Error::Invalid("a virtual machine needs ids of its own".to_owned()))?;
-        let (record, cgroup) = (record.clone(), self.shared.cgroup_path(record));
-        let (files, exe, bundle) = (config.container_dir(&record.id), config.exe.clone(), bundle.to_owned());
+        let (record, files, exe) = (record.clone(), config.container_dir(&record.id), config.exe.clone());
         blocking(move || {
             let choice = host::choose().map_err(refused)?;
             let boot = Store::new(&root).boot(&exe).map_err(refused)?;
             let image = Images::new(&root).of(&rootfs).map_err(refused)?;
-            let spec = Bundle::load(&bundle).map_err(|error| Error::step("read the bundle", &record.id, error))?;
             let memory = memory(&record);
             let plan = Plan {
                 version: Plan::VERSION,
                 backend: choice.backend,
                 program: choice.program,
-                virtiofsd: choice.virtiofsd,
                 boot,
                 memory_bytes: memory,
                 vcpus: vcpus(&record),
@@ -146,24 +156,19 @@ impl Containers {
                 disk: disk(&record, &files)?,
                 volatile: record.auto_remove(),
                 nics,
-                ids: (ids.host_base, ids.len),
+                ids,
                 cgroup,
                 resources: limits(&record, memory)?,
                 files,
                 host_name: record.config.hostname.clone().unwrap_or_default(),
                 sysctls: sysctls(&record),
-                init: spec.extension.init,
-                groups: spec.extension.groups,
+                init,
+                groups,
                 template: None,
             };
-            let templates = Templates::new(&root);
-            let warm = templates.path(&plan);
-            let shares = record.mounts.iter().any(|mount| mount.kind != MountKind::Tmpfs);
-            // Who serves directories has a state that no template can have.
-            let cold = !shares && !warm.exists();
-            let plan = Plan { template: (!shares && !cold).then_some(warm), ..plan };
-            plan.write(&bundle).map_err(refused)?;
-            Ok(cold.then_some(plan))
+            let template = Some(Templates::new(&root).path(&plan)).filter(|path| path.exists());
+            let is_warm = template.is_some();
+            Ok((Plan { template, ..plan }, is_warm))
         })
         .await
     }
@@ -223,6 +228,37 @@ impl Containers {
 }
 
 impl Containers {
+    /// What a container uses, as its guest's kernel says; `None` where it does not answer.
+    pub(crate) async fn machine_usage(&self, id: &str) -> Option<Usage> {
+        let told = self.supervisor(id).await.ok()?.inquire(About::Usage).await.ok()?;
+        serde_json::from_value(told).ok()
+    }
+
+    /// The processes of a container, as its guest's kernel says.
+    pub(crate) async fn machine_processes(&self, id: &str) -> Result<Vec<ProcessLine>> {
+        let told = self.supervisor(id).await?.inquire(About::Processes).await?;
+        serde_json::from_value(told).map_err(|error| Error::Conflict(format!("the guest's answer: {error}")))
+    }
+
+    /// Changes the limits of a running machine: processors by the monitor's control group, all else in the guest.
+    pub(crate) async fn machine_limits(&self, before: &Record, after: &Record, wanted: LinuxResources) -> Result<()> {
+        // A machine has the memory that it was started with.
+        if memory(after) > memory(before) {
+            let mib = (memory(before) - GUEST_BYTES) >> 20;
+            return Err(Error::Invalid(format!(
+                "the running virtual machine has room for {mib} MiB: a higher memory limit needs a container made with it"
+            )));
+        }
+        let mut own = limits(after, memory(before))?;
+        own.set_memory(None);
+        let cgroup = self.shared.cgroup(before)?;
+        cgroup.update(&own).map_err(|error| Error::step("update the limits", &before.id, error))?;
+        let mut guests = wanted;
+        guests.set_cpu(None);
+        let handle = self.supervisor(&before.id).await?;
+        handle.inquire(About::Limits(Box::new(guests))).await.map(drop).map_err(Error::Supervisor)
+    }
+
     /// What this host has for virtual machines.
     ///
     /// # Errors

@@ -24,7 +24,12 @@ const PAUSE: Duration = Duration::from_millis(2);
 impl Containers {
     /// Whether the container asks the resolver: it is on a network of a user's own.
     pub(crate) fn asks_resolver(&self, record: &Record) -> bool {
-        !crate::machine::is_wanted(record) && !self.named(record).is_empty()
+        !self.named(record).is_empty()
+    }
+
+    /// Where the container finds the resolver.
+    pub(crate) fn resolver_address(&self, record: &Record) -> std::net::Ipv4Addr {
+        if crate::machine::is_wanted(record) { berth_vm::message::RESOLVER } else { ADDRESS }
     }
 
     /// The container's endpoints on networks with names.
@@ -56,11 +61,14 @@ impl Containers {
         let born = berth_sys::process::birth(pid).unwrap_or(0);
         // The way was made already when it joined another network.
         let known = state.container(&record.id).ok().flatten().filter(|known| (known.pid, known.born) == (pid, born));
+        // A machine asks from outside of its jail's namespace, in which port 53 is nobody's.
+        let everywhere = crate::machine::is_wanted(record);
         let port = match known {
             Some(known) => known.port,
+            None if everywhere => PORT,
             None => lead(record, pid).await,
         };
-        let container = Container { pid, born, port, networks, upstream: self.upstream(record) };
+        let container = Container { pid, born, port, everywhere, networks, upstream: self.upstream(record) };
         state.put_container(&record.id, &container).map_err(Error::Names)?;
         self.tell(format!("container {}", record.id)).await
     }

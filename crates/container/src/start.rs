@@ -265,7 +265,7 @@ impl Containers {
         };
         let host_text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
         let text = match self.asks_resolver(record) {
-            true => identity::resolver_conf(&resolver, &host_text),
+            true => identity::resolver_conf(&resolver, &host_text, self.resolver_address(record)),
             false => identity::resolv_conf(&resolver, &host_text, shares_network),
         };
         identity::write(&dir, "resolv.conf", &text)?;

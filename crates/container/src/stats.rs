@@ -20,6 +20,8 @@ struct Sample {
     stats: cgroup::Stats,
     system_ns: u64,
     networks: Value,
+    /// What a virtual machine's kernel says.
+    guest: Option<berth_vm::message::Usage>,
 }
 
 struct Series {
@@ -37,7 +39,7 @@ impl Containers {
     /// [`crate::Error::NoSuchContainer`].
     pub async fn stats(&self, name: &str, stream: bool, one_shot: bool) -> Result<BoxStream<'static, Result<Value>>> {
         let container = self.shared.find(name)?;
-        let first = self.sample(&container);
+        let first = self.sample(&container).await;
         if stream {
             let series = Series { containers: self.clone(), container, before: first, started: false };
             return Ok(futures_util::stream::unfold(series, next).boxed());
@@ -46,12 +48,12 @@ impl Containers {
             document(&container, &first, &Sample::default())
         } else {
             tokio::time::sleep(INTERVAL).await;
-            document(&container, &self.sample(&container), &first)
+            document(&container, &self.sample(&container).await, &first)
         };
         Ok(futures_util::stream::iter([Ok(document)]).boxed())
     }
 
-    fn sample(&self, container: &Container) -> Sample {
+    async fn sample(&self, container: &Container) -> Sample {
         let record = container.read().clone();
         if !record.state.status.is_alive() {
             return Sample::default();
@@ -61,7 +63,10 @@ impl Containers {
             .cgroup(&record)
             .and_then(|cgroup| cgroup.stats().map_err(|error| crate::Error::step("read the usage", &record.id, error)));
         let networks = std::fs::read_to_string(format!("/proc/{}/net/dev", record.state.pid)).unwrap_or_default();
+        // Time on processors is the monitor's, memory and the rest are what the guest's kernel says of the container.
+        let guest = if crate::machine::is_wanted(&record) { self.machine_usage(&record.id).await } else { None };
         Sample {
+            guest,
             at: Some(Timestamp::now()),
             stats: stats.unwrap_or_default(),
             system_ns: system_ns(&std::fs::read_to_string("/proc/stat").unwrap_or_default()),
@@ -78,13 +83,14 @@ async fn next(mut series: Series) -> Option<(Result<Value>, Series)> {
             return None;
         }
     }
-    let now = series.containers.sample(&series.container);
+    let now = series.containers.sample(&series.container).await;
     let document = document(&series.container, &now, &series.before);
     series.before = now;
     Some((Ok(document), series))
 }
 
 fn document(container: &Container, now: &Sample, before: &Sample) -> Value {
+    let guest = now.guest.as_ref();
     let time = |sample: &Sample| sample.at.map_or_else(|| ZERO.to_owned(), format_nano);
     json!({
         "id": container.id,
@@ -92,13 +98,13 @@ fn document(container: &Container, now: &Sample, before: &Sample) -> Value {
         "os_type": "linux",
         "read": time(now),
         "preread": time(before),
-        "pids_stats": now.stats.pids_json(),
-        "blkio_stats": now.stats.blkio_json(),
+        "pids_stats": guest.map_or_else(|| now.stats.pids_json(), |guest| guest.pids.clone()),
+        "blkio_stats": guest.map_or_else(|| now.stats.blkio_json(), |guest| guest.block.clone()),
         "num_procs": 0,
         "storage_stats": {},
         "cpu_stats": cpu(now),
         "precpu_stats": cpu(before),
-        "memory_stats": now.stats.memory_json(),
+        "memory_stats": guest.map_or_else(|| now.stats.memory_json(), |guest| guest.memory.clone()),
         "networks": now.networks,
     })
 }

@@ -18,6 +18,16 @@ impl Containers {
         if !record.state.status.is_alive() {
             return Err(Error::NotRunning(container.id.clone()));
         }
+        if crate::machine::is_wanted(&record) {
+            if !matches!(ps_args.trim(), "" | "-ef") {
+                return Err(Error::Invalid(format!(
+                    "ps {ps_args} would show the host's processes: those of a virtual machine have the columns of ps -ef only"
+                )));
+            }
+            let processes = self.machine_processes(&record.id).await?;
+            self.shared.publish(&container, "top", &[]);
+            return Ok(guests_table(processes));
+        }
         let cgroup = self.shared.cgroup(&record)?;
         let pids = cgroup.pids().map_err(|error| Error::step("list the processes", &record.id, error))?;
         self.shared.publish(&container, "top", &[]);
@@ -29,11 +39,37 @@ impl Containers {
     }
 }
 
+/// The processes of a virtual machine, by their numbers there.
+fn guests_table(processes: Vec<berth_vm::message::ProcessLine>) -> Top {
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let now_s = berth_kit::time::Timestamp::now().as_second();
+    let row = |line: berth_vm::message::ProcessLine| {
+        // What the guest says is text for a client, and its numbers may be anything.
+        let age_s = i64::try_from(line.age_s).unwrap_or(0).clamp(0, now_s);
+        let seconds = line.ticks / 100;
+        let started = berth_kit::time::Timestamp::from_second(now_s - age_s).unwrap_or_default();
+        vec![
+            user_name(line.uid, &users),
+            line.pid.to_string(),
+            line.parent.to_string(),
+            (line.ticks / line.age_s.max(1)).min(99).to_string(),
+            started.strftime("%H:%M").to_string(),
+            terminal(line.terminal),
+            format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60),
+            line.command,
+        ]
+    };
+    Top { titles: titles(), processes: processes.into_iter().map(row).collect() }
+}
+
+fn titles() -> Vec<String> {
+    ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"].map(str::to_owned).to_vec()
+}
+
 fn default_table(pids: &[i32], shift: u32) -> Top {
-    let titles = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"].map(str::to_owned).to_vec();
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let boot_s = boot_time();
-    Top { titles, processes: pids.iter().filter_map(|pid| row(*pid, shift, &users, boot_s)).collect() }
+    Top { titles: titles(), processes: pids.iter().filter_map(|pid| row(*pid, shift, &users, boot_s)).collect() }
 }
 
 /// One row as `ps -ef` gives it, with the user as the container knows it; `None` when the process has ended meanwhile (proc_pid_stat(5)).

@@ -38,8 +38,12 @@ impl Containers {
         if before.state.status.is_alive() {
             let limits = serde_json::from_value(resource::limits(&after.host))
                 .map_err(|error| Error::Invalid(format!("these limits make no valid specification: {error}")))?;
-            let cgroup = self.shared.cgroup(&before)?;
-            cgroup.update(&limits).map_err(|error| Error::step("update the limits", &before.id, error))?;
+            if crate::machine::is_wanted(&before) {
+                self.machine_limits(&before, &after, limits).await?;
+            } else {
+                let cgroup = self.shared.cgroup(&before)?;
+                cgroup.update(&limits).map_err(|error| Error::step("update the limits", &before.id, error))?;
+            }
         }
         self.shared.change(&container, |record| record.host = after.host.clone())?;
         self.shared.publish(&container, "update", &[]);

@@ -1,13 +1,12 @@
 //! Sockets in the network namespace of a container.
 
 use std::fs::File;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddrV4, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 
 use berth_sys::namespace::{self, bit};
 use berth_sys::pidfd;
 
-use crate::ADDRESS;
 use crate::error::{Error, Result};
 
 /// What serves one container.
@@ -23,7 +22,7 @@ pub struct Sockets {
 
 impl Sockets {
     /// Opens them in the network of process `pid`, which was `born` then, and comes home.
-    pub fn open(container: &str, pid: i32, born: u64, port: u16) -> Result<Self> {
+    pub fn open(container: &str, pid: i32, born: u64, at: SocketAddrV4) -> Result<Self> {
         let failed = |source: std::io::Error| Error::Bind { container: container.to_owned(), source };
         let process = pidfd::open(pid).map_err(|errno| failed(errno.into()))?;
         if berth_sys::process::birth(pid) != Some(born) {
@@ -31,7 +30,7 @@ impl Sockets {
         }
         let home = File::open("/proc/thread-self/ns/net").map_err(failed)?;
         namespace::join(process.as_fd(), bit::NETWORK).map_err(|errno| failed(errno.into()))?;
-        let opened = open(port);
+        let opened = open(at);
         if namespace::join(home.as_fd(), bit::NETWORK).is_err() {
             // A resolver that is lost in a container's network must not go on for the others.
             std::process::abort();
@@ -41,9 +40,9 @@ impl Sockets {
     }
 }
 
-fn open(port: u16) -> std::io::Result<(UdpSocket, TcpListener)> {
-    let udp = UdpSocket::bind((ADDRESS, port))?;
-    let tcp = TcpListener::bind((ADDRESS, port))?;
+fn open(at: SocketAddrV4) -> std::io::Result<(UdpSocket, TcpListener)> {
+    let udp = UdpSocket::bind(at)?;
+    let tcp = TcpListener::bind(at)?;
     udp.set_nonblocking(true)?;
     tcp.set_nonblocking(true)?;
     Ok((udp, tcp))

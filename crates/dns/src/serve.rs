@@ -8,7 +8,7 @@
 //! ```
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
@@ -203,14 +203,15 @@ impl Resolver {
             self.zones_mut(|zones| drop(zones.containers.remove(id)));
             return;
         };
-        let (pid, born, port) = (container.pid, container.born, container.port);
+        let address = if container.everywhere { Ipv4Addr::UNSPECIFIED } else { crate::ADDRESS };
+        let (pid, born, at) = (container.pid, container.born, SocketAddrV4::new(address, container.port));
         let same = self.zones.read().unwrap_or_else(PoisonError::into_inner).containers.get(id).map(|known| known.pid);
         self.zones_mut(|zones| drop(zones.containers.insert(id.to_owned(), container)));
         if same == Some(pid) && self.served.contains_key(id) {
             return;
         }
         self.close(id);
-        if let Err(error) = self.serve(id, pid, born, port) {
+        if let Err(error) = self.serve(id, pid, born, at) {
             eprintln!("berth resolve: {error}");
             self.end(id);
         }
@@ -225,8 +226,8 @@ impl Resolver {
     }
 
     /// Opens the sockets of a container.
-    fn serve(&mut self, id: &str, pid: i32, born: u64, port: u16) -> Result<()> {
-        let sockets = Sockets::open(id, pid, born, port)?;
+    fn serve(&mut self, id: &str, pid: i32, born: u64, at: SocketAddrV4) -> Result<()> {
+        let sockets = Sockets::open(id, pid, born, at)?;
         let tokens = [
             self.token(Source::Datagrams(id.to_owned())),
             self.token(Source::Streams(id.to_owned())),

@@ -40,6 +40,9 @@ pub struct Container {
     pub born: u64,
     /// Where the resolver listens in it.
     pub port: u16,
+    /// It listens at every address of the network namespace, which nothing else is in: the jail of a virtual machine.
+    #[serde(default)]
+    pub everywhere: bool,
     /// The networks whose names it may know.
     pub networks: Vec<Membership>,
     /// Who is asked for other names, in their order.

@@ -127,7 +127,10 @@ mod tests {
         let links = vec![("db".to_owned(), "store".to_owned())];
         let networks = vec![Membership { id: "n1".into(), links }];
         let upstream = vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))];
-        zones.containers.insert("c".into(), Container { pid: 1, born: 0, port: crate::PORT, networks, upstream });
+        zones.containers.insert(
+            "c".into(),
+            Container { pid: 1, born: 0, port: crate::PORT, everywhere: false, networks, upstream },
+        );
         zones
     }
 

@@ -12,7 +12,7 @@ use tokio::{
 use crate::{
     Error, ExitRecord, Result,
     path::{SOCKET, SocketPath},
-    protocol::{self, Event, Exec, Framed, Reply, Request, State, framed},
+    protocol::{self, About, Event, Exec, Framed, Reply, Request, State, framed},
 };
 
 /// A supervisor, found by its bundle. Requests share one connection; streams and events have their own.
@@ -107,6 +107,30 @@ impl Handle {
         let mut stream = connect(&self.bundle).await?;
         match self.exchange(&mut stream, &Request::Exec(Box::new(exec))).await? {
             Reply::ExecStarted { pid } => Ok((pid, attached.then_some(stream))),
+            other => Err(self.astray(&other)),
+        }
+    }
+
+    /// Runs a tool of the isolation's: its streams.
+    ///
+    /// # Errors
+    /// As [`exec`](Self::exec).
+    pub async fn tool(&self, id: &str, arguments: Vec<String>) -> Result<UnixStream> {
+        let mut stream = connect(&self.bundle).await?;
+        let request = Request::Tool { id: id.to_owned(), arguments };
+        match self.exchange(&mut stream, &request).await? {
+            Reply::ExecStarted { .. } => Ok(stream),
+            other => Err(self.astray(&other)),
+        }
+    }
+
+    /// Asks the isolation.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] with its refusal.
+    pub async fn inquire(&self, about: About) -> Result<serde_json::Value> {
+        match self.ask(&Request::Ask(about)).await? {
+            Reply::Told(value) => Ok(value),
             other => Err(self.astray(&other)),
         }
     }

@@ -39,6 +39,16 @@ pub enum Request {
     },
     /// Starts another process in the container. Answered with [`Reply::ExecStarted`].
     Exec(Box<Exec>),
+    /// Runs a tool on the container's files, where its isolation has them; then as [`Exec`](Self::Exec), with all three
+    /// streams.
+    Tool {
+        /// As an exec's.
+        id: String,
+        /// The tool's own.
+        arguments: Vec<String>,
+    },
+    /// Asks the isolation. Answered with [`Reply::Told`].
+    Ask(About),
     /// How an exec ended. Answered with [`Reply::Exec`].
     ExecStatus {
         /// The exec's identifier.
@@ -62,6 +72,18 @@ pub enum Request {
     },
     /// Ends the container's standard input.
     CloseStdin,
+}
+
+/// What can be asked of an isolation that has a kernel of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum About {
+    /// What the container uses: Docker's `memory_stats`, `pids_stats`, `blkio_stats`, `cpu_stats` as `memory`, `pids`,
+    /// `block`, `cpu`.
+    Usage,
+    /// Its processes.
+    Processes,
+    /// Changes its limits.
+    Limits(Box<oci_spec::runtime::LinuxResources>),
 }
 
 /// A process to start in a running container.
@@ -122,6 +144,8 @@ pub enum Reply {
         /// Its exit code once it has ended and its output was passed on.
         code: Option<i32>,
     },
+    /// What the isolation said.
+    Told(serde_json::Value),
     /// Something happened; only after [`Request::Watch`].
     Event(Event),
 }

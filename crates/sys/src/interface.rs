@@ -14,6 +14,7 @@ const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
 const TUNSETPERSIST: libc::c_ulong = 0x4004_54cb;
 const TUNSETOWNER: libc::c_ulong = 0x4004_54cc;
 /// linux/sockios.h.
+const SIOCDEVPRIVATE: libc::c_ulong = 0x89f0;
 const SIOCBRADDBR: libc::c_ulong = 0x89a0;
 const SIOCBRADDIF: libc::c_ulong = 0x89a2;
 const ARPHRD_ETHER: u16 = 1;
@@ -108,6 +109,16 @@ pub fn join_bridge(bridge: &str, port: &str) -> Result<()> {
     control(AddressFamily::INET, SIOCBRADDIF, &mut request)
 }
 
+/// Lets a bridge learn no addresses: it then passes each frame on to all other ports, like a hub.
+pub fn never_learn(bridge: &str) -> Result<()> {
+    // linux/if_bridge.h: the old interface takes four words; an ageing time of nothing is "learn nothing".
+    const SET_AGEING_TIME: libc::c_ulong = 11;
+    let mut words: [libc::c_ulong; 4] = [SET_AGEING_TIME, 0, 0, 0];
+    let mut request = named(bridge)?;
+    request.ifr_ifru.ifru_data = words.as_mut_ptr().cast();
+    control(AddressFamily::INET, SIOCDEVPRIVATE, &mut request)
+}
+
 /// Renames a device that is down.
 pub fn rename(name: &str, new_name: &str) -> Result<()> {
     let mut request = named(name)?;
@@ -180,6 +191,37 @@ pub fn add_default_route(name: &str, gateway: IpAddr) -> Result<()> {
             control(AddressFamily::INET6, libc::SIOCADDRT, &mut route)
         }
     }
+}
+
+/// Makes a device the way to one address.
+pub fn add_host_route(name: &str, address: Ipv4Addr) -> Result<()> {
+    const UP: u16 = 1;
+    const HOST: u16 = 4;
+    let mut device: [libc::c_char; NAME_BYTES] = named(name)?.ifr_name;
+    // SAFETY: all-zero is a valid rtentry.
+    let mut route: libc::rtentry = unsafe { std::mem::zeroed() };
+    route.rt_dst = socket_address(address);
+    route.rt_genmask = socket_address(Ipv4Addr::BROADCAST);
+    route.rt_gateway = socket_address(Ipv4Addr::UNSPECIFIED);
+    route.rt_flags = UP | HOST;
+    route.rt_dev = device.as_mut_ptr();
+    control(AddressFamily::INET, libc::SIOCADDRT, &mut route)
+}
+
+/// Tells the kernel for good which station of a device has an address (arp(7)), so that it need not ask.
+pub fn set_neighbour(name: &str, address: Ipv4Addr, station: [u8; 6]) -> Result<()> {
+    const COMPLETE_FOR_GOOD: libc::c_int = 0x02 | 0x04;
+    // SAFETY: all-zero is a valid arpreq.
+    let mut request: libc::arpreq = unsafe { std::mem::zeroed() };
+    request.arp_pa = socket_address(address);
+    let mut data = [0; 14];
+    for (slot, byte) in data.iter_mut().zip(station) {
+        *slot = byte as libc::c_char;
+    }
+    request.arp_ha = libc::sockaddr { sa_family: ARPHRD_ETHER, sa_data: data };
+    request.arp_flags = COMPLETE_FOR_GOOD;
+    request.arp_dev = named(name)?.ifr_name;
+    control(AddressFamily::INET, libc::SIOCSARP, &mut request)
 }
 
 /// Makes a tap called `name` in the caller's network namespace that lasts, and that processes of the user `owner` may
@@ -264,10 +306,15 @@ mod tests {
             assert!(routes.contains("0008090A\t00000000\t0001\t0\t0\t0\t00FFFFFF"), "{routes}");
             assert_eq!(hardware_address("eth0"), Ok([2, 0, 0, 0, 0, 7]));
             assert_eq!((mtu("eth0"), ipv4("eth0")), (Ok(1400), Ok(Some((Ipv4Addr::new(10, 9, 8, 7), 24)))));
+            add_host_route("eth0", Ipv4Addr::new(169, 254, 0, 11)).expect("host route");
+            set_neighbour("eth0", Ipv4Addr::new(169, 254, 0, 11), [2, 0, 0, 0, 0, 9]).expect("neighbour");
+            let known = std::fs::read_to_string("/proc/thread-self/net/arp").expect("neighbours");
+            assert!(known.contains("169.254.0.11") && known.contains("02:00:00:00:00:09"), "{known}");
             remove_ipv4("eth0").expect("remove the address");
             assert_eq!(ipv4("eth0"), Ok(None));
             make_bridge("vm0").expect("bridge");
             join_bridge("vm0", "eth0").expect("join");
+            never_learn("vm0").expect("a hub");
             assert_eq!(set_mtu("eth1", 1400), Err(Errno::NODEV));
             assert_eq!(up("a-name-that-is-too-long"), Err(Errno::INVAL));
             true

@@ -90,7 +90,6 @@ pub fn examine(root: &Path) -> Vec<Finding> {
         vhost(),
         tun(),
         qemu(),
-        virtiofsd(),
         kernel(root),
     ]
 }
@@ -204,18 +203,6 @@ fn qemu() -> Finding {
     }
 }
 
-fn virtiofsd() -> Finding {
-    match host::virtiofsd() {
-        Some(path) => finding("virtiofsd", Verdict::Good, path.display().to_string(), ""),
-        None => finding(
-            "virtiofsd",
-            Verdict::Bad,
-            "not installed: no volumes in guests",
-            "Debian 12: part of qemu-system-common; later: apt-get install virtiofsd",
-        ),
-    }
-}
-
 fn kernel(root: &Path) -> Finding {
     match Store::new(root).current() {
         Ok(kernel) => finding("guests' kernel", Verdict::Good, format!("{} ({})", kernel.name, kernel.origin), ""),
@@ -238,7 +225,7 @@ mod tests {
     fn everything_is_looked_at_and_what_is_bad_has_advice() {
         let dir = tempfile::tempdir().expect("tempdir");
         let findings = examine(dir.path());
-        assert_eq!(findings.len(), 11);
+        assert_eq!(findings.len(), 10);
         assert!(findings.iter().all(|one| one.verdict != Verdict::Bad || !one.advice.is_empty()), "{findings:?}");
         let kernel = findings.iter().find(|one| one.what == "guests' kernel").expect("kernel");
         assert_eq!(kernel.verdict, Verdict::Bad);

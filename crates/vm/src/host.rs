@@ -10,10 +10,6 @@ use crate::{
     plan::Backend,
 };
 
-/// Where virtiofsd is found beside the search path: no distribution puts it there.
-const VIRTIOFSD: &[&str] =
-    &["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "/usr/lib/virtiofsd", "/usr/lib/kvm/virtiofsd"];
-
 /// Which monitor runs guests here, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
@@ -23,8 +19,6 @@ pub struct Choice {
     pub why: String,
     /// QEMU's program.
     pub program: PathBuf,
-    /// The program that serves directories.
-    pub virtiofsd: Option<PathBuf>,
 }
 
 /// Chooses the monitor.
@@ -40,19 +34,13 @@ pub fn choose() -> Result<Choice> {
         Probe::Fast(_) => (Backend::QemuKvm, "QEMU uses it"),
         _ => (Backend::QemuTcg, "QEMU interprets guests"),
     };
-    Ok(Choice { backend, why: format!("{}; {so}", probe.sentence()), program, virtiofsd: virtiofsd() })
+    Ok(Choice { backend, why: format!("{}; {so}", probe.sentence()), program })
 }
 
 /// QEMU's program for this architecture.
 #[must_use]
 pub fn qemu() -> Option<PathBuf> {
     on_path("qemu-system-x86_64")
-}
-
-/// The program that serves directories to guests.
-#[must_use]
-pub fn virtiofsd() -> Option<PathBuf> {
-    on_path("virtiofsd").or_else(|| VIRTIOFSD.iter().map(PathBuf::from).find(|path| path.exists()))
 }
 
 /// Only below `/usr`: that is all of the host's programs that a jail shows.

@@ -7,6 +7,7 @@
 //! /vm/kernel initramfs root.img          read only
 //! /vm/upper.img          the guest's disk
 //! /vm/run                sockets: agent.sock (the supervisor listens), share.sock; for templates qmp.sock, state.sock
+//! /vm/berth              the engine's program, where directories are shared
 //! /share/<n>             what is shared with the guest
 //! ```
 
@@ -33,7 +34,7 @@ pub const IMAGE: &str = "/vm/root.img";
 pub const UPPER: &str = "/vm/upper.img";
 /// In the jail: the agent's socket.
 pub const AGENT: &str = "/vm/run/agent.sock";
-/// In the jail: the socket of the program that serves directories.
+/// In the jail: the socket of the file server.
 pub const SHARE_SOCKET: &str = "/vm/run/share.sock";
 /// In the jail: QEMU's control socket.
 pub const QMP: &str = "/vm/run/qmp.sock";
@@ -42,20 +43,12 @@ pub const STATE_SOCKET: &str = "/vm/run/state.sock";
 /// In the jail: the directory of what is shared.
 const SHARE: &str = "/share";
 
-/// What `virtiofsd` may do, inside its user namespace only: to act for the guest's users.
-const SHARE_CAPABILITIES: &[&str] = &[
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_MKNOD",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_CHROOT",
-];
+/// In the jail: the engine's program.
+const SERVER: &str = "/vm/berth";
+
+/// What the file server may do, inside its user namespace only: to act for the guest's users.
+const SHARE_CAPABILITIES: &[&str] =
+    &["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_MKNOD", "CAP_SETFCAP"];
 
 /// A directory or file of the host that the guest sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +85,9 @@ pub fn bundle(dir: &Path, plan: &Plan, machine: Machine, shares: &[Share], tsc_k
         bind(IMAGE, &plan.image, "ro"),
     ]);
     mounts.extend(plan.disk.as_ref().map(|disk| bind(UPPER, disk, "rw")));
+    if !shares.is_empty() {
+        mounts.push(bind(SERVER, &plan.boot.agent, "ro"));
+    }
     for (index, share) in shares.iter().enumerate() {
         let mut options = share.options.clone();
         if !options.iter().any(|option| matches!(option.as_str(), "bind" | "rbind")) {
@@ -186,21 +182,12 @@ fn make_point(root: &Path, mount: &Value) -> Result<()> {
     fs::create_dir_all(&place).map_err(Error::file("make", &place))
 }
 
-/// The program that serves directories, as a process of the jail.
+/// The file server, as a process of the jail.
 ///
 /// # Errors
 /// [`Error::Malformed`], which would be a defect here.
-pub fn share_process(virtiofsd: &Path) -> Result<Process> {
-    let arguments = [
-        virtiofsd.display().to_string(),
-        format!("--socket-path={SHARE_SOCKET}"),
-        format!("-osource={SHARE}"),
-        "-osandbox=chroot".to_owned(),
-        "-oxattr".to_owned(),
-        "-ocache=auto".to_owned(),
-        "-oannounce_submounts".to_owned(),
-        "-f".to_owned(),
-    ];
+pub fn share_process() -> Result<Process> {
+    let arguments = [SERVER, "share", SHARE_SOCKET, SHARE].map(str::to_owned);
     serde_json::from_value(process(&arguments, SHARE_CAPABILITIES))
         .map_err(|error| Error::malformed("the process that shares directories", error.to_string()))
 }

@@ -8,7 +8,7 @@
 //!                                   ◄──── Started | Failed{step}
 //! Release ──────────────────────────────► the program runs
 //!                                   ◄──── Done | Failed{step: exec}
-//! Exec, Signal, Resize, Usage, Processes  at any time
+//! Exec, Tool, Signal, Resize, Usage …     at any time
 //!                                   ◄──── Exited{key}, OutOfMemory
 //! ```
 //!
@@ -16,7 +16,7 @@
 
 use std::net::IpAddr;
 
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{LinuxResources, Process, Spec};
 use serde::{Deserialize, Serialize};
 
 /// The key of a container's main process. Others count on from it.
@@ -56,6 +56,10 @@ pub enum Request {
     Usage,
     /// Its processes.
     Processes,
+    /// Runs the agent's own program on the container's files; see [`crate::guest::tool`].
+    Tool { key: u32, arguments: Vec<String> },
+    /// Changes the container's limits.
+    Update(Box<LinuxResources>),
     /// Everything written is to be on disk.
     Sync,
 }
@@ -98,6 +102,10 @@ pub const FILE_PREFIX: &str = "berth-file:";
 /// Source of a bind mount: the directory or file of this name at the top of the shared file system.
 pub const SHARE_PREFIX: &str = "berth-share:";
 
+/// Where the resolver of names on networks is reached from a guest: an address of the jail's end of its devices, of
+/// which nobody else on the network hears.
+pub const RESOLVER: std::net::Ipv4Addr = std::net::Ipv4Addr::new(169, 254, 0, 11);
+
 /// A network device of the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interface {
@@ -111,6 +119,8 @@ pub struct Interface {
     pub addresses: Vec<(IpAddr, u8)>,
     /// Default routes.
     pub gateways: Vec<IpAddr>,
+    /// The hardware address of the jail's end, where the resolver listens at [`RESOLVER`].
+    pub jail: Option<[u8; 6]>,
 }
 
 /// See [`Request::Create`].
@@ -194,8 +204,10 @@ pub struct ProcessLine {
     pub parent: i32,
     /// Time on processors in hundredths of a second.
     pub ticks: u64,
-    /// Since the guest's start, in hundredths of a second.
-    pub started: u64,
+    /// How long it has run, in seconds.
+    pub age_s: u64,
+    /// The number of its terminal's device, 0 without one.
+    pub terminal: i64,
     /// Its command line.
     pub command: String,
 }

@@ -41,8 +41,6 @@ pub struct Plan {
     pub backend: Backend,
     /// QEMU's program.
     pub program: PathBuf,
-    /// The program that serves directories to guests, when there is one.
-    pub virtiofsd: Option<PathBuf>,
     /// Kernel and initramfs.
     pub boot: Boot,
     /// The guest's memory in bytes.

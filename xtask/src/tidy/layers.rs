@@ -7,7 +7,7 @@ use super::Fault;
 /// From the ground up. A crate may depend on crates of lower layers.
 const LAYERS: &[&[&str]] = &[
     &["kit", "spec", "sys"],
-    &["record", "archive", "content", "erofs", "snapshot", "log", "remote", "dns", "dockerfile", "cdi"],
+    &["record", "archive", "content", "erofs", "snapshot", "log", "remote", "dns", "dockerfile", "cdi", "share"],
     &["runtime", "vmm", "vm", "supervisor"],
     &["event", "image", "network", "volume", "container", "build", "machine"],
     &["api", "client", "cli", "registry", "oci", "buildkit"],
@@ -72,6 +72,7 @@ const SYNCHRONOUS: &[&str] = &[
     "log",
     "cdi",
     "dockerfile",
+    "share",
     "runtime",
     "vmm",
     "vm",

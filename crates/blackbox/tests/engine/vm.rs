@@ -24,6 +24,12 @@ fn vm(host: Value) -> Value {
     json!({"HostConfig": host})
 }
 
+/// A shell's line that asks a web server for its page: busybox's wget, linked statically, ends badly where it finds no
+/// libraries for the names of services.
+fn get(address: &str) -> String {
+    format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 {address} 80")
+}
+
 #[test]
 fn a_machine_runs_what_a_container_runs() {
     let engine = engine!();
@@ -85,16 +91,32 @@ fn a_machine_is_on_the_network_like_any_container() {
     let id = engine.run("served", &["sh", "-c", "echo found > /index.html; exec httpd -f -p 80 -h /"], settings);
     let networks = engine.inspect(&id)["NetworkSettings"]["Networks"].clone();
     let address = networks["bridge"]["IPAddress"].as_str().expect("an address").to_owned();
-    let asked = || {
-        engine
-            .cli(&["run", "--rm", "busybox", "wget", "-q", "-T", "5", "-O", "-", &format!("http://{address}/")])
-            .text()
-    };
+    let ask = get(&address);
+    // A container of the usual kind, whichever the suite's others are.
+    let asked = || engine.cli(&["run", "--rm", "--runtime", "berth", "busybox", "sh", "-c", &ask]).text();
     eventually("another container reaches it", 30, || asked().contains("found").then_some(()));
     let published = engine.host(&["busybox", "wget", "-q", "-T", "5", "-O", "-", "http://127.0.0.1:18480/"]).text();
     assert!(published.contains("found"), "{published}");
     let gateway = networks["bridge"]["Gateway"].as_str().expect("a gateway").to_owned();
     engine.cli(&["exec", "served", "ping", "-c", "1", "-W", "5", &gateway]).ok();
+}
+
+#[test]
+fn a_machine_knows_the_names_of_its_networks() {
+    let engine = engine!();
+    engine.cli(&["network", "create", "front"]).ok();
+    let serve = "echo found > /index.html; exec httpd -f -p 80 -h /";
+    engine
+        .cli(&["run", "-d", "--runtime", "berth", "--network", "front", "--name", "peer", "busybox", "sh", "-c", serve])
+        .ok();
+    let peer = engine.inspect("peer")["NetworkSettings"]["Networks"]["front"]["IPAddress"]
+        .as_str()
+        .expect("an address")
+        .to_owned();
+    let ask = format!("nslookup peer && {}", get(&peer));
+    let (code, text) = engine.run_to_end(&["sh", "-c", &ask], vm(json!({"NetworkMode": "front"})));
+    assert!(text.contains(&peer), "{text}");
+    assert!(code == 0 && text.contains("found"), "{code} {text}");
 }
 
 #[test]
@@ -110,9 +132,6 @@ fn limits_hold_in_a_machine() {
 #[test]
 fn a_guest_reaches_only_what_is_shared_with_it() {
     let engine = engine!();
-    if engine.http().get("/vm/doctor").expect(200).text().contains("no volumes in guests") {
-        skip!("virtiofsd is not installed");
-    }
     let (shared, secret) = (engine.place().join("shared"), engine.place().join("secret"));
     std::fs::create_dir(&shared).expect("mkdir");
     std::fs::write(&secret, "of the host").expect("write");
@@ -126,6 +145,59 @@ fn a_guest_reaches_only_what_is_shared_with_it() {
     assert!(code == 0 && text.contains("for the guest"), "{code} {text}");
     assert!(!text.contains("of the host") && !text.contains("reached"), "{text}");
     assert_eq!(std::fs::read_to_string(shared.join("made")).expect("the guest's file"), "back\n");
+}
+
+#[test]
+fn volumes_and_binds_are_the_same_files_inside() {
+    let engine = engine!();
+    let (shared, fixed) = (engine.place().join("shared"), engine.place().join("fixed"));
+    for directory in [&shared, &fixed] {
+        std::fs::create_dir(directory).expect("mkdir");
+        std::fs::write(directory.join("given"), "given\n").expect("write");
+    }
+    let script = "cat /data/given; touch /fixed/no 2>&1; echo kept > /volume/file; mkdir /data/made; \
+        echo by > /data/made/one; chown 7:8 /data/made/one; chmod 640 /data/made/one; ln -s one /data/made/link; \
+        mv /data/made/one /data/made/two; ls -ln /data/made/two | cut -c1-10";
+    let binds =
+        [format!("{}:/data", shared.display()), format!("{}:/fixed:ro", fixed.display()), "held:/volume".into()];
+    let (code, text) = engine.run_to_end(&["sh", "-c", script], vm(json!({"Binds": binds})));
+    assert_eq!(code, 0, "{text}");
+    assert!(text.starts_with("given\n") && text.contains("Read-only") && text.contains("-rw-r-----"), "{text}");
+    let made = std::fs::metadata(shared.join("made/two")).expect("the guest's file");
+    let ids = (std::os::unix::fs::MetadataExt::uid(&made), std::os::unix::fs::MetadataExt::gid(&made));
+    assert_eq!(ids, (7, 8), "ownership is as with any container");
+    assert_eq!(engine.cli(&["run", "--rm", "-v", "held:/v", "busybox", "cat", "/v/file"]).ok(), "kept");
+}
+
+#[test]
+fn files_go_in_and_come_out_whether_it_runs_or_not() {
+    let engine = engine!();
+    let id = engine.run("held", &["sh", "-c", "echo made > /made; exec sleep 1000"], vm(json!({})));
+    eventually("the file is there", 20, || {
+        (engine.cli(&["exec", "held", "test", "-e", "/made"]).code == 0).then_some(())
+    });
+    let place = engine.place().join("in");
+    std::fs::write(&place, "from the host").expect("write");
+    engine.cli(&["cp", &place.display().to_string(), "held:/in"]).ok();
+    assert_eq!(engine.cli(&["exec", "held", "cat", "/in"]).ok(), "from the host");
+    engine.cli(&["cp", "held:/nowhere", "."]).fails("nowhere");
+    let changed = engine.cli(&["diff", "held"]).ok();
+    assert!(changed.contains("A /made") && changed.contains("A /in") && !changed.contains("/proc"), "{changed}");
+    assert!(engine.cli(&["top", "held"]).ok().contains("sleep 1000"));
+    let usage = engine.http().get(&format!("/containers/{id}/stats?stream=false")).expect(200).json();
+    assert!(usage["memory_stats"]["usage"].as_u64().is_some_and(|bytes| bytes > 0), "{usage}");
+    assert_eq!(usage["pids_stats"]["current"], 1, "the guest's processes, not the monitor's threads");
+    engine.cli(&["update", "--memory", "64m", "held"]).ok();
+    assert_eq!(engine.cli(&["exec", "held", "cat", "/sys/fs/cgroup/memory.max"]).ok(), (64 << 20).to_string());
+    engine.cli(&["update", "--memory", "64g", "--memory-swap", "64g", "held"]).fails("has room for");
+    engine.cli(&["kill", "held"]).ok();
+    assert_eq!(engine.wait(&id), 137);
+    // Now by a machine of the tool's own.
+    let out = engine.place().join("out");
+    engine.cli(&["cp", "held:/made", &out.display().to_string()]).ok();
+    assert_eq!(std::fs::read_to_string(&out).expect("the file"), "made\n");
+    engine.cli(&["commit", "held", "committed"]).ok();
+    assert_eq!(engine.cli(&["run", "--rm", "committed", "cat", "/in"]).ok(), "from the host");
 }
 
 #[test]

@@ -102,6 +102,9 @@ impl Containers {
 
     /// Books the end of a session's process.
     pub(crate) fn exec_exited(&self, container: &Arc<Container>, id: &str, code: i64) {
+        if id.starts_with(crate::machine::tool::PREFIX) {
+            return;
+        }
         if let Ok(session) = self.shared.execs.find(id) {
             lock(&session).state = SessionState::Exited(code);
         }

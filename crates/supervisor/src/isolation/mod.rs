@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use oci_spec::runtime::Process;
 
-use crate::protocol::Failure;
+use crate::protocol::{About, Failure};
 
 pub use berth_sys::pidfd::Ended;
 
@@ -54,6 +54,24 @@ pub trait Isolation {
     /// # Errors
     /// The step that failed, with the kernel's error of `execve` for a program that does not exist.
     fn exec(&mut self, process: &Process, stdio: Stdio) -> Result<Child, Failure>;
+
+    /// Runs a tool on the container's files where only the isolation itself can reach them.
+    ///
+    /// # Errors
+    /// Most isolations leave their files to the engine, and have no tools.
+    fn tool(&mut self, arguments: &[String], stdio: Stdio) -> Result<Child, Failure> {
+        let _ = (arguments, stdio);
+        Err(Failure::new("request", "this container's files are the engine's own to look at"))
+    }
+
+    /// What only the isolation itself knows, or can change.
+    ///
+    /// # Errors
+    /// As [`tool`](Self::tool).
+    fn ask(&mut self, about: &About) -> Result<serde_json::Value, Failure> {
+        let _ = about;
+        Err(Failure::new("request", "this container's kernel is the engine's own to ask"))
+    }
 
     /// How a process ended; `None` while it runs.
     fn collect(&mut self, child: &Child) -> Option<Ended>;

@@ -54,8 +54,11 @@ pub fn main(bundle: &Path) -> ExitCode {
     if let Some(bundle) = offload::writes_for(bundle) {
         return offload::main(&bundle);
     }
-    if let Some(bundle) = template_for(bundle) {
+    if let Some(bundle) = argument_of(bundle, "--template=") {
         return make_template(&bundle);
+    }
+    if let Some(bundle) = argument_of(bundle, "--tool=") {
+        return run_tool(&bundle);
     }
     let daemon = match prepare() {
         Ok(daemon) => daemon,
@@ -91,12 +94,28 @@ fn watch_for_crash(bundle: &Path) {
     crash::point("supervisor");
 }
 
-/// `--template=<bundle>` in the place of the bundle makes a template of virtual machines instead.
-fn template_for(argument: &Path) -> Option<PathBuf> {
-    argument.to_str()?.strip_prefix("--template=").map(PathBuf::from)
+/// The bundle behind a flag that stands in the bundle's place.
+fn argument_of(argument: &Path, flag: &str) -> Option<PathBuf> {
+    argument.to_str()?.strip_prefix(flag).map(PathBuf::from)
 }
 
-/// Tells on standard error why there is none.
+/// `--tool=<bundle>` runs the tool whose arguments are in the bundle's `tool.json` in a machine of its own, on the own
+/// standard streams. The exit code is the tool's; 125 with a sentence on standard error where there is none.
+fn run_tool(bundle: &Path) -> ExitCode {
+    let _ = berth_sys::process::new_session();
+    let arguments = std::fs::read(bundle.join("tool.json")).map_err(|error| error.to_string());
+    let arguments = arguments.and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()));
+    let outcome = arguments.map_err(|text| Failure::new("bundle", text));
+    match outcome.and_then(|arguments| crate::isolation::vm::tool::run(bundle, arguments)) {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
+        Err(failure) => {
+            eprintln!("{}", failure.message);
+            ExitCode::from(125)
+        }
+    }
+}
+
+/// `--template=<bundle>` makes a template of virtual machines instead; why there is none is told on standard error.
 fn make_template(bundle: &Path) -> ExitCode {
     let _ = berth_sys::process::new_session();
     match crate::isolation::vm::template::make(bundle) {

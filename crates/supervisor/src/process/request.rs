@@ -104,6 +104,8 @@ impl Supervisor {
             Request::Watch => return self.watch(index),
             Request::Attach { stdin, stdout, stderr } => return self.attach(index, stdin, stdout, stderr),
             Request::Exec(exec) => return self.exec(index, *exec),
+            Request::Tool { id, arguments } => return self.tool(index, &id, &arguments),
+            Request::Ask(about) => self.started().and_then(|()| self.isolation.ask(&about)).map(Reply::Told),
             Request::ExecStatus { id } => self.exec_status(&id),
             Request::Resize { exec, rows, cols } => self.resize(exec.as_deref(), rows, cols),
             Request::Signal { signal, all } => self.signal(signal, all),
@@ -205,15 +207,51 @@ impl Supervisor {
         }
     }
 
+    /// Starts a tool, with all of its streams.
+    fn tool(&mut self, index: usize, id: &str, arguments: &[String]) {
+        match self.start_tool(id, arguments) {
+            Ok((pid, task)) => {
+                let connection = &mut self.connections[index];
+                connection.reply(&Reply::ExecStarted { pid });
+                connection.role = Role::Stream(Attachment {
+                    task,
+                    stdin: true,
+                    stdout: true,
+                    stderr: true,
+                    framed: true,
+                    exec: true,
+                });
+            }
+            Err(failure) => self.connections[index].reply(&Reply::Error(failure)),
+        }
+    }
+
+    fn start_tool(&mut self, id: &str, arguments: &[String]) -> Result<(i32, u32), Failure> {
+        self.started()?;
+        self.is_unused(id)?;
+        let system = |errno| Failure::errno("make standard streams", errno);
+        let (streams, ends) = stdio::open(false, None, Wanted { stdin: true, output: true }).map_err(system)?;
+        let child = self.isolation.tool(arguments, streams)?;
+        let (pid, key) = (child.pid, self.key());
+        let task = Task::new(&self.epoll, key, Some(id.to_owned()), child, ends).map_err(system)?;
+        self.tasks.push(task);
+        Ok((pid, key))
+    }
+
+    /// An exec's identifier is used once.
+    fn is_unused(&self, id: &str) -> Result<(), Failure> {
+        if self.tasks.iter().any(|task| task.exec.as_deref() == Some(id))
+            || self.ended_execs.iter().any(|ended| ended.id == id)
+        {
+            return Err(Failure::new("state", format!("exec {id} is already started")));
+        }
+        Ok(())
+    }
+
     /// Starts an exec's process; its pid and task.
     fn start_exec(&mut self, exec: &Exec) -> Result<(i32, u32), Failure> {
         self.started()?;
-        let known = |id: &str| id == exec.id;
-        if self.tasks.iter().any(|task| task.exec.as_deref().is_some_and(known))
-            || self.ended_execs.iter().any(|ended| known(&ended.id))
-        {
-            return Err(Failure::new("state", format!("exec {} is already started", exec.id)));
-        }
+        self.is_unused(&exec.id)?;
         let system = |errno| Failure::errno("make standard streams", errno);
         let wanted = Wanted { stdin: exec.stdin, output: exec.stdout || exec.stderr };
         let (streams, ends) = stdio::open(exec.tty, exec.size, wanted).map_err(system)?;

@@ -20,9 +20,10 @@
 mod boot;
 mod serve;
 mod setup;
+pub mod tool;
 mod workload;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 /// The name of the port between host and guest (`virtserialport,name=`).
 pub const PORT: &str = "berth";
@@ -37,9 +38,15 @@ const ROOTFS: &str = "/run/berth/rootfs";
 const SHARE: &str = "/run/berth/share";
 const FILES: &str = "/run/berth/files";
 const BUNDLE: &str = "/run/berth/bundle";
+/// The container's control group.
+const CGROUP: &str = "/berth/container";
 
-/// The guest's process 1. Returns only where it is not one; otherwise the guest ends with it.
-pub fn main() -> ExitCode {
+/// The guest's process 1; with arguments, a [`tool`] of its. Returns only where it is neither; otherwise the guest ends
+/// with it.
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    if !arguments.is_empty() {
+        return tool::main(arguments);
+    }
     if std::process::id() != 1 {
         eprintln!("berth guest: it is process 1 of a virtual machine, started by the engine");
         return ExitCode::from(125);

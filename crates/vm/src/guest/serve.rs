@@ -25,6 +25,9 @@ const TERMINAL_REST: Duration = Duration::from_millis(50);
 /// How often kills for want of memory are looked for while a container runs.
 const OOM_LOOK: Duration = Duration::from_millis(500);
 
+/// A guest whose host is gone for so long ends.
+const ALONE: Duration = Duration::from_secs(30);
+
 /// A process that has ended while its output is still being sent.
 struct Ending {
     key: u32,
@@ -39,12 +42,20 @@ pub(super) struct Guest {
     ending: Vec<Ending>,
     oom_told: u64,
     oom_look: Instant,
+    alone_since: Option<Instant>,
 }
 
 impl Guest {
     pub fn new(port: OwnedFd) -> Result<Self> {
         let mux = Mux::new(port).map_err(Error::system("watch the port"))?;
-        Ok(Self { mux, workload: Workload::default(), ending: Vec::new(), oom_told: 0, oom_look: Instant::now() })
+        Ok(Self {
+            mux,
+            workload: Workload::default(),
+            ending: Vec::new(),
+            oom_told: 0,
+            oom_look: Instant::now(),
+            alone_since: None,
+        })
     }
 
     /// Serves until the host closes the port.
@@ -53,9 +64,15 @@ impl Guest {
             match self.mux.turn(self.timeout()) {
                 Ok(()) => {}
                 // The host is not there just now: a template is being taken, or was restored.
-                Err(Broken::Closed) => std::thread::sleep(Duration::from_millis(1)),
+                Err(Broken::Closed) if self.alone_since.get_or_insert_with(Instant::now).elapsed() < ALONE => {
+                    std::thread::sleep(Duration::from_millis(1));
+                    continue;
+                }
+                // Nobody will ever ask again.
+                Err(Broken::Closed) => return Ok(()),
                 Err(error) => return Err(Error::Guest(error.to_string())),
             }
+            self.alone_since = None;
             self.mux.wake();
             for key in self.mux.ready() {
                 self.collect(key);
@@ -104,6 +121,8 @@ impl Guest {
             }
             Request::Usage => usage(workload),
             Request::Processes => Ok(Answer::Processes(workload.pids().into_iter().filter_map(process_line).collect())),
+            Request::Tool { key, arguments } => workload.tool(key, &arguments, mux).map(|pid| Answer::Started { pid }),
+            Request::Update(limits) => workload.update(&limits).map(|()| Answer::Done),
             Request::Sync => {
                 rustix::fs::sync();
                 Ok(Answer::Done)
@@ -200,12 +219,14 @@ fn process_line(pid: i32) -> Option<ProcessLine> {
     let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ");
     let facts = rustix::fs::stat(format!("/proc/{pid}")).ok()?;
+    let up_s = rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec;
     Some(ProcessLine {
         pid,
         uid: facts.st_uid,
         parent: i32::try_from(*fields.first()?).unwrap_or(0),
         ticks: fields.get(10)? + fields.get(11)?,
-        started: *fields.get(18)?,
+        age_s: (up_s as u64).saturating_sub(*fields.get(18)? / 100),
+        terminal: i64::try_from(*fields.get(3)?).unwrap_or(0),
         command: if command.is_empty() { format!("[{name}]") } else { command },
     })
 }

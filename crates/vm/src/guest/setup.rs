@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    message::{Interface, Setup, Upper},
+    message::{Interface, RESOLVER, Setup, Upper},
 };
 
 /// Does all of it. Whatever fails, the guest cannot have its container.
@@ -120,6 +120,10 @@ fn network(index: usize, wanted: &Interface) -> berth_sys::Result<()> {
     interface::up(&wanted.name)?;
     for (address, prefix) in &wanted.addresses {
         interface::add_address(&wanted.name, *address, *prefix)?;
+    }
+    if let Some(station) = wanted.jail {
+        interface::set_neighbour(&wanted.name, RESOLVER, station)?;
+        interface::add_host_route(&wanted.name, RESOLVER)?;
     }
     for gateway in &wanted.gateways {
         match (interface::add_default_route(&wanted.name, *gateway), gateway) {

@@ -2,22 +2,22 @@
 
 use std::{
     collections::BTreeMap,
-    os::fd::{AsFd as _, OwnedFd},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::process::CommandExt as _,
+    },
     path::{Path, PathBuf},
 };
 
 use berth_runtime::{Bundle, Container, Created, Extension, Stdio};
-use oci_spec::runtime::{Mount, Process, Spec};
+use oci_spec::runtime::{LinuxResources, Mount, Process, Spec};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::{BUNDLE, FILES, ROOTFS, SHARE, boot};
+use super::{BUNDLE, CGROUP, FILES, ROOTFS, SHARE, boot};
 use crate::{
     message::{Create, Exec, FILE_PREFIX, Failure, MAIN, SHARE_PREFIX, Terminal, streams},
     mux::Mux,
 };
-
-/// The container's control group.
-const CGROUP: &str = "/berth/container";
 
 /// A process whose end is waited for.
 pub(super) struct Running {
@@ -81,6 +81,34 @@ impl Workload {
         drop(theirs);
         self.connect(exec.key, executed.pidfd, executed.terminal, ours, mux)?;
         Ok(executed.pid)
+    }
+
+    /// Starts the agent's own program on the container's files.
+    pub fn tool(&mut self, key: u32, arguments: &[String], mux: &mut Mux) -> Result<i32, Failure> {
+        if self.processes.contains_key(&key) {
+            return Err(refused("the process exists already"));
+        }
+        let (theirs, ours) = pipes(None)?;
+        let fail = |error: std::io::Error| Failure::of("tool", &error);
+        let Some(Ends { stdin, stdout, stderr }) = theirs else { return Err(refused("there are no pipes")) };
+        // The main process's own view of its files, while there is one.
+        let gate = self.gate.as_ref().map(|created| created.container.pid);
+        let pid = self.container.as_ref().map(|container| container.pid).or(gate);
+        let root = pid.map_or_else(|| ROOTFS.to_owned(), |pid| format!("/proc/{pid}/root"));
+        let mut command = std::process::Command::new("/proc/self/exe");
+        command.arg0("berth").args(["guest", &root]).args(arguments);
+        let child = command.stdin(stdin).stdout(stdout).stderr(stderr).spawn().map_err(fail)?;
+        drop(command);
+        let pid = child.id() as i32;
+        let pidfd = berth_sys::pidfd::open(pid).map_err(|errno| fail(errno.into()))?;
+        self.connect(key, pidfd, None, ours, mux)?;
+        Ok(pid)
+    }
+
+    /// Changes the container's limits.
+    pub fn update(&self, limits: &LinuxResources) -> Result<(), Failure> {
+        let cgroup = self.cgroup().ok_or_else(|| refused("container is not running"))?;
+        cgroup.update(limits).map_err(|error| Failure::of("update the limits", &error))
     }
 
     /// Joins a process's streams to the host's.

@@ -4,6 +4,7 @@
 //! <root>/kernel/current          JSON [`Installed`]: which one new machines boot
 //! <root>/kernel/<sha256>/vmlinux the ELF image
 //! <root>/kernel/<sha256>/modules/<nn>-<name>.ko   just those a guest needs, in loading order
+//! <root>/initramfs/<sha256>.program that program, for the file server of a jail
 //! <root>/initramfs/<sha256>.cpio modules, and the program of the engine as the guest's init; made when first needed
 //! ```
 
@@ -29,6 +30,9 @@ use crate::{
     initramfs::{Archive, loaded_part},
 };
 
+/// What the file of the program is called beside its archive.
+const PROGRAM: &str = "program";
+
 /// The kernel that guests boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Installed {
@@ -53,6 +57,8 @@ pub struct Boot {
     pub kernel: PathBuf,
     /// A cpio archive.
     pub initramfs: PathBuf,
+    /// The engine's program as it is in the archive, by itself: the file server of a jail.
+    pub agent: PathBuf,
     /// Digest of both: a template of one boot does not fit another.
     pub digest: String,
 }
@@ -131,10 +137,11 @@ impl Store {
         let stamp = stamp(agent)?;
         let digest = hex(Sha256::new().chain_update(&installed.digest).chain_update(stamp));
         let path = self.root.join("initramfs").join(format!("{digest}.cpio"));
-        if !path.exists() {
+        let program = path.with_extension(PROGRAM);
+        if !path.exists() || !program.exists() {
             self.make_initramfs(&home, agent, &path)?;
         }
-        Ok(Boot { kernel: home.join("vmlinux"), initramfs: path, digest })
+        Ok(Boot { kernel: home.join("vmlinux"), initramfs: path, agent: program, digest })
     }
 
     fn make_initramfs(&self, home: &Path, agent: &Path, path: &Path) -> Result<()> {
@@ -157,7 +164,12 @@ impl Store {
             archive.file(&format!("modules/{name}"), 0o644, &fs::read(&from).map_err(Error::file("read", &from))?);
         }
         let program = fs::read(agent).map_err(Error::file("read", agent))?;
-        archive.file("init", 0o755, &loaded_part(&program));
+        let program = loaded_part(&program);
+        archive.file("init", 0o755, &program);
+        let beside = path.with_extension(PROGRAM);
+        replace(&beside, &program)?;
+        fs::set_permissions(&beside, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .map_err(Error::file("make executable", &beside))?;
         replace(path, &archive.finish())?;
         self.sweep_initramfs(path)
     }
@@ -169,13 +181,14 @@ impl Store {
         let mut all: Vec<(std::time::SystemTime, PathBuf)> = fs::read_dir(&parent)
             .map_err(Error::file("read", &parent))?
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| path != newest)
+            .filter(|path| path != newest && path.extension().is_some_and(|kind| kind == "cpio"))
             .filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)))
             .collect();
         all.sort();
         all.reverse();
         for (_, old) in all.into_iter().skip(KEPT - 1) {
             // A machine that boots from it right now has it open.
+            let _ = fs::remove_file(old.with_extension(PROGRAM));
             let _ = fs::remove_file(old);
         }
         Ok(())

@@ -88,6 +88,7 @@ fn setup() -> Setup {
         mtu: 0,
         addresses: vec![(GUEST.into(), 24)],
         gateways: vec![HOST.into()],
+        jail: None,
     };
     Setup {
         now_ns: i64::try_from(since.as_nanos()).expect("before 2262"),

@@ -11,7 +11,7 @@ use super::{CONSOLE, Ended, Failure, Machine, PIDFD, Streams, TIMER, ended, told
 
 impl Machine {
     /// Asks the guest, and waits for the answer.
-    pub(super) fn ask(&mut self, request: Request, limit: Duration) -> Result<Answer, Failure> {
+    pub(super) fn request(&mut self, request: Request, limit: Duration) -> Result<Answer, Failure> {
         let lost = || Failure::new("state", "container is not running");
         let ticket = self.link.as_mut().ok_or_else(lost)?.send(request);
         let deadline = Instant::now() + limit;

@@ -16,6 +16,7 @@ mod console;
 pub mod network;
 mod start;
 pub mod template;
+pub mod tool;
 
 use std::{
     collections::BTreeMap,
@@ -39,7 +40,7 @@ use rustix::{
 
 use self::console::Console;
 use super::{Child, Ended, Isolation, Stdio};
-use crate::protocol::Failure;
+use crate::protocol::{About, Failure};
 
 /// A guest that was asked to kill its container is believed so long.
 const KILL_LIMIT_S: i64 = 3;
@@ -146,6 +147,36 @@ impl Machine {
         self.processes.iter().find(|(_, process)| process.raw == raw).map(|(key, _)| *key)
     }
 
+    /// Starts a process in the guest.
+    fn run(&mut self, stdio: Stdio, request: impl FnOnce(u32, Option<Terminal>) -> Request) -> Result<Child, Failure> {
+        self.is_awake()?;
+        let (streams, terminal, theirs) = streams_of(stdio)?;
+        self.next_key += 1;
+        let key = self.next_key;
+        let input = self.connect_outputs(key, streams)?;
+        // Known before it is asked for: its end may be told together with its beginning.
+        let child = self.child(key, 0, theirs)?;
+        let failure = match self.request(request(key, terminal), ANSWER_LIMIT) {
+            Ok(Answer::Started { pid }) => {
+                self.connect_input(key, input, terminal.is_some())?;
+                return Ok(Child { pid, ..child });
+            }
+            Ok(_) => Failure::new("guest", "the guest gave another answer than was asked for"),
+            Err(failure) => failure,
+        };
+        self.disconnect(key);
+        self.processes.remove(&key);
+        Err(failure)
+    }
+
+    /// A machine that is paused answers nothing.
+    fn is_awake(&self) -> Result<(), Failure> {
+        if self.is_frozen() {
+            return Err(Failure::new("state", "container is paused, unpause the container before exec"));
+        }
+        Ok(())
+    }
+
     /// Kills the monitor; what the guest has not said by now it never will.
     fn kill_monitor(&mut self) {
         let container = self.jail.as_ref().or(self.gate.as_ref().map(|gate| &gate.container));
@@ -198,26 +229,26 @@ impl Isolation for Machine {
     }
 
     fn exec(&mut self, process: &Process, stdio: Stdio) -> Result<Child, Failure> {
-        if self.is_frozen() {
-            return Err(Failure::new("state", "container is paused, unpause the container before exec"));
-        }
-        let (streams, terminal, theirs) = streams_of(stdio)?;
-        self.next_key += 1;
-        let key = self.next_key;
-        let input = self.connect_outputs(key, streams)?;
-        let exec = Exec { key, process: process.clone(), terminal };
-        match self.ask(Request::Exec(Box::new(exec)), ANSWER_LIMIT) {
-            Ok(Answer::Started { pid }) => {
-                let child = self.child(key, pid, theirs)?;
-                self.connect_input(key, input, terminal.is_some())?;
-                Ok(child)
-            }
-            Ok(_) => Err(Failure::new("guest", "the guest gave another answer than was asked for")),
-            Err(failure) => {
-                self.disconnect(key);
-                Err(failure)
-            }
-        }
+        self.run(stdio, |key, terminal| Request::Exec(Box::new(Exec { key, process: process.clone(), terminal })))
+    }
+
+    fn tool(&mut self, arguments: &[String], stdio: Stdio) -> Result<Child, Failure> {
+        self.run(stdio, |key, _| Request::Tool { key, arguments: arguments.to_vec() })
+    }
+
+    fn ask(&mut self, about: &About) -> Result<serde_json::Value, Failure> {
+        self.is_awake()?;
+        let request = match about {
+            About::Usage => Request::Usage,
+            About::Processes => Request::Processes,
+            About::Limits(limits) => Request::Update(limits.clone()),
+        };
+        let told = match self.request(request, ANSWER_LIMIT)? {
+            Answer::Usage(usage) => serde_json::to_value(usage),
+            Answer::Processes(processes) => serde_json::to_value(processes),
+            _ => return Ok(serde_json::Value::Null),
+        };
+        told.map_err(|error| failed("guest", &error))
     }
 
     fn collect(&mut self, child: &Child) -> Option<Ended> {
@@ -234,12 +265,12 @@ impl Isolation for Machine {
         if key == MAIN && signal == libc::SIGKILL {
             return self.signal_all(signal);
         }
-        self.ask(Request::Signal { key: Some(key), signal }, ANSWER_LIMIT).map(drop)
+        self.request(Request::Signal { key: Some(key), signal }, ANSWER_LIMIT).map(drop)
     }
 
     fn signal_all(&mut self, signal: i32) -> Result<(), Failure> {
         if signal != libc::SIGKILL {
-            return self.ask(Request::Signal { key: None, signal }, ANSWER_LIMIT).map(drop);
+            return self.request(Request::Signal { key: None, signal }, ANSWER_LIMIT).map(drop);
         }
         // The guest is asked first, so that what was written reaches its disk; it is not waited for.
         match &mut self.link {
@@ -258,7 +289,7 @@ impl Isolation for Machine {
 
     fn resize(&mut self, child: &Child, _terminal: BorrowedFd<'_>, rows: u16, cols: u16) -> Result<(), Failure> {
         let key = self.key_of(child).ok_or_else(|| Failure::new("state", "process is not running"))?;
-        self.ask(Request::Resize { key, rows, cols }, ANSWER_LIMIT).map(drop)
+        self.request(Request::Resize { key, rows, cols }, ANSWER_LIMIT).map(drop)
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
@@ -283,11 +314,12 @@ impl Isolation for Machine {
 
     fn clear(&mut self) {
         self.kill_monitor();
-        if let Some(jail) = &self.jail {
-            let _ = berth_sys::pidfd::wait(jail.pidfd.as_fd());
-        }
+        // The helpers first: the first process of a pid namespace ends when all others have been collected.
         for helper in self.helpers.drain(..) {
             let _ = berth_sys::pidfd::wait(helper.as_fd());
+        }
+        if let Some(jail) = &self.jail {
+            let _ = berth_sys::pidfd::wait(jail.pidfd.as_fd());
         }
     }
 

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The namespace gives up the addresses and the hardware address of `eth0`, and the guest takes them: whatever finds the
-//! container by its address — published ports, names, other containers — finds the guest.
+//! container by its address — published ports, names, other containers — finds the guest. The bridge itself has the
+//! address at which the guest finds the resolver, which listens in this namespace.
 
 use std::{
     fs::File,
@@ -18,7 +19,10 @@ use berth_sys::{
     interface,
     namespace::{self, bit},
 };
-use berth_vm::{message::Interface, plan::tap_name};
+use berth_vm::{
+    message::{Interface, RESOLVER},
+    plan::tap_name,
+};
 use rustix::io::Errno;
 
 use crate::protocol::Failure;
@@ -54,7 +58,9 @@ fn inside(owner: u32, count: u32) -> Result<Vec<Interface>, Errno> {
         let gateways = routes.iter().filter(|(device, _)| *device == name).map(|(_, gateway)| *gateway).collect();
         let (mac, mtu) = (interface::hardware_address(&name)?, interface::mtu(&name)?);
         join(index, &name, mtu, owner)?;
-        found.push(Interface { name, mac, mtu, addresses, gateways });
+        // One way to the resolver is enough.
+        let jail = if index == 0 { answer_names(&addresses)? } else { None };
+        found.push(Interface { name, mac, mtu, addresses, gateways, jail });
     }
     for index in found.len()..count as usize {
         // A device of the machine without a network behind it.
@@ -63,10 +69,37 @@ fn inside(owner: u32, count: u32) -> Result<Vec<Interface>, Errno> {
     Ok(found)
 }
 
+/// Gives the jail's end of the first bridge the resolver's address, known to the guest alone: it answers no question for
+/// it, which others on the network would hear too.
+fn answer_names(guests: &[(IpAddr, u8)]) -> Result<Option<[u8; 6]>, Errno> {
+    let bridge = "vm0";
+    let own: Vec<Ipv4Addr> = guests.iter().filter_map(|(address, _)| to_ipv4(*address)).collect();
+    if own.is_empty() {
+        return Ok(None);
+    }
+    std::fs::write(format!("/proc/sys/net/ipv4/conf/{bridge}/arp_ignore"), "8")
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    interface::add_address(bridge, RESOLVER.into(), 32)?;
+    for address in own {
+        interface::add_host_route(bridge, address)?;
+    }
+    interface::hardware_address(bridge).map(Some)
+}
+
+fn to_ipv4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
 fn join(index: usize, name: &str, mtu: u32, owner: u32) -> Result<(), Errno> {
     let (bridge, tap) = (format!("vm{index}"), tap_name(index));
     interface::make_tap(&tap, owner)?;
     interface::make_bridge(&bridge)?;
+    // Frames of the guest may come back from a bridge whose ports reflect them; what learns from those sends the guest's
+    // own traffic to the wrong side.
+    interface::never_learn(&bridge)?;
     interface::set_mtu(&tap, mtu)?;
     interface::remove_ipv4(name)?;
     interface::set_hardware_address(name, own_mac())?;

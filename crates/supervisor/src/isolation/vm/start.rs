@@ -22,6 +22,7 @@ use rustix::{
 };
 
 use super::{ANSWER_LIMIT, CONSOLE, Failure, Machine, PIDFD, failed, network};
+use crate::isolation::Isolation as _;
 use crate::isolation::process::failure;
 
 /// A guest boots within this time even where everything is ten times slower than usual.
@@ -76,19 +77,29 @@ impl Machine {
         let streams = || Streams::Streams { stdin: input.as_fd(), stdout: theirs.as_fd(), stderr: theirs.as_fd() };
         let created = berth_runtime::create(&bundle, streams()).map_err(|error| failure("create", &error))?;
         self.console.pipe = Some(console);
-        if !self.setup.shares.is_empty() {
-            let program = self.plan.virtiofsd.clone().ok_or_else(|| {
-                Failure::new("share", "volumes of a virtual machine need virtiofsd, which this system does not have")
-            })?;
-            let process = jail::share_process(&program).map_err(|error| failed("share", &error))?;
-            let served = berth_runtime::exec(&created.container, &process, streams())
-                .map_err(|error| failure("share", &error))?;
-            self.helpers.push(served.pidfd);
-            self.wait_for_share()?;
-        }
         let pid = created.container.pid;
         self.gate = Some(Box::new(created));
+        if !self.setup.shares.is_empty() {
+            self.share(streams()).inspect_err(|_| self.abandon())?;
+        }
         Ok(pid)
+    }
+
+    /// Starts who serves the machine's directories, in its jail.
+    fn share(&mut self, streams: Streams<'_>) -> Result<(), Failure> {
+        let Some(created) = &self.gate else { return Ok(()) };
+        let process = jail::share_process().map_err(|error| failed("share", &error))?;
+        let served = berth_runtime::exec(&created.container, &process, streams);
+        self.helpers.push(served.map_err(|error| failure("share", &error))?.pidfd);
+        self.wait_for_share()
+    }
+
+    /// A machine that could not be made leaves no process and no control group.
+    fn abandon(&mut self) {
+        self.kill_monitor();
+        self.jail = self.gate.take().map(|created| created.container);
+        self.clear();
+        self.remove();
     }
 
     fn wait_for_share(&mut self) -> Result<(), Failure> {
@@ -96,7 +107,7 @@ impl Machine {
         let started = Instant::now();
         while !socket.exists() {
             if started.elapsed() > SHARE_LIMIT {
-                let text = format!("virtiofsd does not serve{}", self.console.tail());
+                let text = format!("nobody serves the machine's directories{}", self.console.tail());
                 return Err(Failure::new("share", text));
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -144,7 +155,7 @@ impl Machine {
         let setup = self.setup(interfaces)?;
         let warm = self.plan.template.clone();
         let limit = if warm.is_some() { RESTORE_LIMIT } else { BOOT_LIMIT };
-        let answer = self.ask(Request::Setup(Box::new(setup)), limit);
+        let answer = self.request(Request::Setup(Box::new(setup)), limit);
         if let (Err(_), Some(template)) = (&answer, warm) {
             // The next machine boots, and another template is made.
             let _ = std::fs::remove_file(template);
@@ -155,12 +166,12 @@ impl Machine {
         let input = self.connect_outputs(Self::main_key(), streams)?;
         let (init, groups) = (self.plan.init, self.plan.groups.clone());
         let create = Create { spec: self.spec.clone(), init, groups, terminal };
-        match self.ask(Request::Create(Box::new(create)), ANSWER_LIMIT)? {
+        match self.request(Request::Create(Box::new(create)), ANSWER_LIMIT)? {
             Answer::Started { .. } => {}
             _ => return Err(Failure::new("guest", "the guest gave another answer than was asked for")),
         }
         self.connect_input(Self::main_key(), input, terminal.is_some())?;
-        self.ask(Request::Release, ANSWER_LIMIT).map(drop)
+        self.request(Request::Release, ANSWER_LIMIT).map(drop)
     }
 
     /// The monitor's call. It comes as soon as the monitor runs; the guest behind it may still boot.
@@ -192,7 +203,7 @@ impl Machine {
         Ok(())
     }
 
-    fn setup(&self, interfaces: Vec<Interface>) -> Result<Setup, Failure> {
+    pub(super) fn setup(&self, interfaces: Vec<Interface>) -> Result<Setup, Failure> {
         let mut files = Vec::with_capacity(self.setup.files.len());
         for path in &self.setup.files {
             files.push(read_small(path)?);

@@ -53,7 +53,7 @@ impl Machine {
         let listener = self.listener.take().ok_or_else(|| Failure::new("state", "there is no machine"))?;
         let channel = self.accept(&listener)?;
         self.connect(channel)?;
-        self.ask(Request::Sync, BOOT_LIMIT)?;
+        self.request(Request::Sync, BOOT_LIMIT)?;
         self.save(target)
     }
 

@@ -1,0 +1,7 @@
+//! The operations, by what they act on.
+
+pub mod attribute;
+pub mod directory;
+pub mod entry;
+pub mod file;
+pub mod xattr;
