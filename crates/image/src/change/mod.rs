@@ -16,7 +16,13 @@ use words::{json_list, pairs, split};
 pub fn apply(config: &mut RunConfig, instructions: &[String]) -> Result<()> {
     let mut has_command = false;
     // Some clients send all of them as lines of one text.
-    for instruction in instructions.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty()) {
+    let lines = instructions.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty());
+    let lines: Vec<&str> = lines.collect();
+    if lines.is_empty() && !instructions.is_empty() {
+        let reason = "it is not a valid change command: it has no instruction".to_owned();
+        return Err(Error::Change { instruction: String::new(), reason });
+    }
+    for instruction in lines {
         let text = instruction.trim();
         let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         let word = word.to_ascii_uppercase();
