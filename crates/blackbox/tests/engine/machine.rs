@@ -211,12 +211,12 @@ fn a_machine_outlives_the_daemon_and_is_found_again() {
     port.ask(&format!("{device}; ip link set eth0 up; Z=same; echo up-$((1+1))"), "up-2");
     port.ask("mkdir -p /www; echo fou''nd > /www/index.html; httpd -p 80 -h /www; echo served-$((3+3))", "served-6");
     let published = || {
-        let got = engine.host(&["busybox", "wget", "-q", "-T", "3", "-O", "-", &format!("http://{address}/")]);
+        let got = engine.host(&[env!("CARGO_BIN_EXE_probe"), "http", &format!("{address}:80")]);
         got.text().contains("found").then_some(())
     };
     eventually("the host reaches the guest", 20, published);
     engine.kill_daemon();
-    let got = engine.host(&["busybox", "wget", "-q", "-T", "10", "-O", "-", &format!("http://{address}/")]);
+    let got = engine.host(&[env!("CARGO_BIN_EXE_probe"), "http", &format!("{address}:80")]);
     assert!(got.text().contains("found"), "it serves without a daemon: {}", got.stderr);
     engine.start_daemon();
     assert_eq!(status(&engine, "kept"), "running");

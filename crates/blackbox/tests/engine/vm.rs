@@ -95,7 +95,7 @@ fn a_machine_is_on_the_network_like_any_container() {
     // A container of the usual kind, whichever the suite's others are.
     let asked = || engine.cli(&["run", "--rm", "--runtime", "berth", "busybox", "sh", "-c", &ask]).text();
     eventually("another container reaches it", 30, || asked().contains("found").then_some(()));
-    let published = engine.host(&["busybox", "wget", "-q", "-T", "5", "-O", "-", "http://127.0.0.1:18480/"]).text();
+    let published = engine.host(&[env!("CARGO_BIN_EXE_probe"), "http", "127.0.0.1:18480"]).text();
     assert!(published.contains("found"), "{published}");
     let gateway = networks["bridge"]["Gateway"].as_str().expect("a gateway").to_owned();
     engine.cli(&["exec", "served", "ping", "-c", "1", "-W", "5", &gateway]).ok();
@@ -117,6 +117,8 @@ fn a_machine_knows_the_names_of_its_networks() {
     let (code, text) = engine.run_to_end(&["sh", "-c", &ask], vm(json!({"NetworkMode": "front"})));
     assert!(text.contains(&peer), "{text}");
     assert!(code == 0 && text.contains("found"), "{code} {text}");
+    engine.cli(&["rm", "-f", "peer"]).ok();
+    engine.cli(&["network", "rm", "front"]).ok();
 }
 
 #[test]
