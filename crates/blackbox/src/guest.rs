@@ -10,7 +10,7 @@
 
 mod debian;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -58,7 +58,7 @@ pub struct Guest {
 
 impl Guest {
     /// A machine that runs `script`; `files` are (path here, path in the machine), programs without their debug
-    /// information. Says why when that cannot be here.
+    /// information, all else as it is. Says why when that cannot be here.
     pub fn build(script: &str, files: &[(&Path, &str)]) -> Result<Guest, String> {
         Guest::assemble(|tree, modules| make_tree(tree, modules, script, files))
     }
@@ -89,6 +89,15 @@ impl Guest {
 
     /// Switches the machine on.
     pub fn boot(&self) -> Running {
+        self.boot_on("max", 1536, 2)
+    }
+
+    /// Switches it on with a processor that has hardware virtualization, interpreted like the rest: `kvm_amd` loads.
+    pub fn boot_with_kvm(&self) -> Running {
+        self.boot_on("EPYC,+svm", 2560, 1)
+    }
+
+    fn boot_on(&self, processor: &str, memory_mib: u32, processors: u32) -> Running {
         let mut qemu = Command::new("qemu-system-x86_64");
         let at = |name: &str| self.place.path().join(name);
         let line = format!(
@@ -96,8 +105,9 @@ impl Guest {
              cryptomgr.notests",
             tsc_khz()
         );
-        qemu.args(["-nodefaults", "-no-user-config", "-nographic", "-no-reboot", "-m", "1536M", "-smp", "2"])
-            .args(["-accel", "tcg,thread=multi", "-cpu", "max"])
+        qemu.args(["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"])
+            .args(["-m", &format!("{memory_mib}M"), "-smp", &processors.to_string()])
+            .args(["-accel", "tcg,thread=multi", "-cpu", processor])
             .args(["-M", "microvm,acpi=on,pit=off,pic=off,rtc=on,isa-serial=on"])
             .args(["-global", "virtio-mmio.force-legacy=false", "-serial", "stdio", "-append", &line])
             .arg("-kernel")
@@ -224,10 +234,21 @@ fn add_programs(tree: &Path, files: &[(&Path, &str)]) -> Result<(), String> {
     for (from, to) in files {
         let to = tree.join(to.trim_start_matches('/'));
         std::fs::create_dir_all(to.parent().ok_or("a path")?).map_err(text)?;
-        run(Command::new("strip").arg("-s").arg("-o").arg(&to).arg(from))?;
+        if is_program(from)? {
+            run(Command::new("strip").arg("-s").arg("-o").arg(&to).arg(from))?;
+        } else {
+            std::fs::copy(from, &to).map_err(text)?;
+        }
         std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o755)).map_err(text)?;
     }
     Ok(())
+}
+
+/// An ELF file.
+fn is_program(path: &Path) -> Result<bool, String> {
+    let mut magic = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    read.map(|()| magic == *b"\x7fELF").map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// What ldd(1) names, at the same places.

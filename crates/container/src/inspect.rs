@@ -61,10 +61,26 @@ impl Containers {
             graph_driver: Some(self.graph_driver(&record.id)),
             mounts: Some(mounts(&record)),
             network_settings: Some(network_settings(&record)),
-            host_config: Some(shown_host(&record)),
+            host_config: Some(self.shown_host(&record)),
             config: Some(record.config),
             ..ContainerInspectResponse::default()
         }
+    }
+
+    /// Host settings with what the engine decided: the user namespace that was turned off says so.
+    fn shown_host(&self, record: &Record) -> berth_spec::model::HostConfig {
+        let mut host = record.host.clone();
+        let own_user = record.state.id_range.is_some();
+        if record.state.status.is_alive() && !own_user && host.userns_mode.as_deref().unwrap_or("").is_empty() {
+            host.userns_mode = Some("host".to_owned());
+        }
+        if record.network_mode() == "bridge" {
+            host.links = crate::link::shown(record);
+        }
+        if crate::machine::is_wanted(record) {
+            host.annotations.get_or_insert_default().extend(self.machine_facts(record));
+        }
+        host
     }
 
     fn graph_driver(&self, id: &str) -> DriverData {
@@ -77,22 +93,6 @@ impl Containers {
         }
         DriverData { name: "overlay2".to_owned(), data }
     }
-}
-
-/// Host settings with what the engine decided: the user namespace that was turned off says so.
-fn shown_host(record: &Record) -> berth_spec::model::HostConfig {
-    let mut host = record.host.clone();
-    let own_user = record.state.id_range.is_some();
-    if record.state.status.is_alive() && !own_user && host.userns_mode.as_deref().unwrap_or("").is_empty() {
-        host.userns_mode = Some("host".to_owned());
-    }
-    if record.network_mode() == "bridge" {
-        host.links = crate::link::shown(record);
-    }
-    if crate::machine::is_wanted(record) {
-        host.annotations.get_or_insert_default().extend(crate::machine::facts());
-    }
-    host
 }
 
 fn state(record: &Record, container: &Container) -> ContainerState {

@@ -4,10 +4,13 @@
 //! ids are what the engine works with. The container's specification is carried out in the guest, where the machine is
 //! the wall and the namespaces that separate it from the guest's agent are the runtime's own.
 
+pub(crate) mod monitor;
 pub(crate) mod tool;
 
+pub use monitor::facts;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -21,7 +24,7 @@ use berth_vm::{
     image::{IMAGE_BYTES, Images},
     kernel::{self, Installed, Source, Store},
     message::{ProcessLine, Upper, Usage},
-    plan::Plan,
+    plan::{Backend, Plan},
     template::Templates,
 };
 
@@ -50,19 +53,10 @@ pub fn is_wanted(record: &Record) -> bool {
     record.host.runtime.as_deref() == Some(RUNTIME)
 }
 
-/// Which monitor runs machines here, and why, as annotations.
-#[must_use]
-pub fn facts() -> BTreeMap<String, String> {
-    let (monitor, why) = match host::choose() {
-        Ok(choice) => (choice.backend.as_str().to_owned(), choice.why),
-        Err(error) => ("none".to_owned(), error.to_string()),
-    };
-    BTreeMap::from([(format!("{RUNTIME}.monitor"), monitor), (format!("{RUNTIME}.why"), why)])
-}
-
 /// Refuses what a machine cannot have.
 pub fn check(record: &Record) -> Result<()> {
     let host = &record.host;
+    monitor::asked_for(record)?;
     let shares = |mode: Option<&str>| mode.is_some_and(|mode| mode == "host" || mode.starts_with("container:"));
     for (what, mode) in [
         ("--network", host.network_mode.as_deref()),
@@ -119,11 +113,11 @@ impl Containers {
         let process = (written.extension.init, written.extension.groups);
         let cgroup = self.shared.cgroup_path(record);
         let (plan, warm) = self.plan(record, (ids.host_base, ids.len), cgroup, process).await?;
-        let shares = record.mounts.iter().any(|mount| mount.kind != MountKind::Tmpfs);
-        // Who serves directories has a state that no template can have.
-        let plan = Plan { template: plan.template.filter(|_| !shares), ..plan };
+        // Who serves directories has a state that no template can have; the engine's own monitor always boots.
+        let templates = !monitor::shares(record) && plan.backend != Backend::BerthKvm;
+        let plan = Plan { template: plan.template.filter(|_| templates), ..plan };
         plan.write(bundle).map_err(refused)?;
-        Ok((!shares && !warm).then_some(plan))
+        Ok((templates && !warm).then_some(plan))
     }
 
     /// The machine of a container, with a template where there is one; whether there is.
@@ -137,25 +131,26 @@ impl Containers {
         let config = &self.shared.config;
         let root = config.data_root.join("vm");
         let rootfs = self.rootfs_of(record)?;
-        let nics = u32::try_from(record.endpoints.len()).unwrap_or(1).max(1);
+        let wanted = monitor::wanted(record)?;
         let (record, files, exe) = (record.clone(), config.container_dir(&record.id), config.exe.clone());
         blocking(move || {
-            let choice = host::choose().map_err(refused)?;
+            let choice = host::choose(wanted).map_err(refused)?;
             let boot = Store::new(&root).boot(&exe).map_err(refused)?;
             let image = Images::new(&root).of(&rootfs).map_err(refused)?;
             let memory = memory(&record);
             let plan = Plan {
                 version: Plan::VERSION,
                 backend: choice.backend,
+                why: choice.why,
                 program: choice.program,
                 boot,
                 memory_bytes: memory,
-                vcpus: vcpus(&record),
+                vcpus: wanted.vcpus,
                 image,
                 upper: upper(&record),
                 disk: disk(&record, &files)?,
                 volatile: record.auto_remove(),
-                nics,
+                nics: wanted.nics,
                 ids,
                 cgroup,
                 resources: limits(&record, memory)?,

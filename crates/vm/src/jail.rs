@@ -7,7 +7,8 @@
 //! /vm/kernel initramfs root.img          read only
 //! /vm/upper.img          the guest's disk
 //! /vm/run                sockets: agent.sock (the supervisor listens), share.sock; for templates qmp.sock, state.sock
-//! /vm/berth              the engine's program, where directories are shared
+//! /vm/berth              the engine's program, where it shares directories or is the monitor
+//! /vm/vmm.json           what the engine's own monitor is to run
 //! /share/<n>             what is shared with the guest
 //! ```
 
@@ -44,7 +45,9 @@ pub const STATE_SOCKET: &str = "/vm/run/state.sock";
 const SHARE: &str = "/share";
 
 /// In the jail: the engine's program.
-const SERVER: &str = "/vm/berth";
+pub const ENGINE: &str = "/vm/berth";
+/// In the jail: the configuration of the engine's own monitor.
+pub const CONFIG: &str = "/vm/vmm.json";
 
 /// What the file server may do, inside its user namespace only: to act for the guest's users.
 const SHARE_CAPABILITIES: &[&str] =
@@ -75,8 +78,7 @@ pub fn bundle(dir: &Path, plan: &Plan, machine: Machine, shares: &[Share], tsc_k
     for (directory, mode) in [(&root, 0o755), (&run, 0o700)] {
         fs::DirBuilder::new().recursive(true).mode(mode).create(directory).map_err(Error::file("make", directory))?;
     }
-    let mut arguments = vec![plan.program.display().to_string()];
-    arguments.extend(crate::qemu::arguments(plan, machine, !shares.is_empty(), tsc_khz));
+    let command = crate::monitor::command(dir, plan, machine, !shares.is_empty(), tsc_khz)?;
     let mut mounts = system(&root)?;
     mounts.extend([
         bind("/vm/run", &run, "rw"),
@@ -86,8 +88,9 @@ pub fn bundle(dir: &Path, plan: &Plan, machine: Machine, shares: &[Share], tsc_k
     ]);
     mounts.extend(plan.disk.as_ref().map(|disk| bind(UPPER, disk, "rw")));
     if !shares.is_empty() {
-        mounts.push(bind(SERVER, &plan.boot.agent, "ro"));
+        mounts.push(bind(ENGINE, &plan.boot.agent, "ro"));
     }
+    mounts.extend(command.files.iter().map(|(place, path)| bind(place, path, "ro")));
     for (index, share) in shares.iter().enumerate() {
         let mut options = share.options.clone();
         if !options.iter().any(|option| matches!(option.as_str(), "bind" | "rbind")) {
@@ -104,7 +107,7 @@ pub fn bundle(dir: &Path, plan: &Plan, machine: Machine, shares: &[Share], tsc_k
     // The filter is one for the jail; what it lets through, a monitor without capabilities is refused by the kernel.
     let filter: &[&str] = if shares.is_empty() { &[] } else { SHARE_CAPABILITIES };
     let place = Place { ids: plan.ids, cgroup: &plan.cgroup, resources: &plan.resources, host_network: false };
-    let spec = specification(&place, &root, process(&arguments, &[]), &mounts, filter, &[])?;
+    let spec = specification(&place, &root, process(&command.arguments, &[]), &mounts, filter, &[])?;
     let id_range = Some(IdRange { host_base: plan.ids.0, len: plan.ids.1 });
     // Given as layers, so that the runtime shows root and binds through the jail's id map.
     let rootfs = Some(Rootfs { lower: Vec::new(), upper: root.clone(), work: root, read_only: false, volatile: false });
@@ -187,7 +190,7 @@ fn make_point(root: &Path, mount: &Value) -> Result<()> {
 /// # Errors
 /// [`Error::Malformed`], which would be a defect here.
 pub fn share_process() -> Result<Process> {
-    let arguments = [SERVER, "share", SHARE_SOCKET, SHARE].map(str::to_owned);
+    let arguments = [ENGINE, "share", SHARE_SOCKET, SHARE].map(str::to_owned);
     serde_json::from_value(process(&arguments, SHARE_CAPABILITIES))
         .map_err(|error| Error::malformed("the process that shares directories", error.to_string()))
 }

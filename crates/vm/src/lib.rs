@@ -1,4 +1,5 @@
-//! Virtual machines as isolation: kernel, guest agent, and the two monitors behind one trait.
+//! Virtual machines as isolation: kernel, guest agent, jail, and two monitors: QEMU ([`qemu`]), and the engine's own
+//! ([`vmm`]), which [`host`] chooses from and [`monitor`] starts.
 
 pub mod doctor;
 mod error;
@@ -12,9 +13,11 @@ pub mod jail;
 pub mod kernel;
 pub mod link;
 pub mod message;
+mod monitor;
 pub mod mux;
 pub mod plan;
 pub mod qemu;
 pub mod template;
+pub mod vmm;
 
 pub use error::{Error, Result};

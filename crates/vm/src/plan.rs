@@ -19,6 +19,8 @@ pub enum Backend {
     QemuTcg,
     /// QEMU on the host's KVM.
     QemuKvm,
+    /// The engine's own monitor (`berth vmm`), which needs KVM.
+    BerthKvm,
 }
 
 impl Backend {
@@ -28,6 +30,7 @@ impl Backend {
         match self {
             Self::QemuTcg => "qemu-tcg",
             Self::QemuKvm => "qemu-kvm",
+            Self::BerthKvm => "berth-kvm",
         }
     }
 }
@@ -39,7 +42,10 @@ pub struct Plan {
     pub version: u32,
     /// Who runs it.
     pub backend: Backend,
-    /// QEMU's program.
+    /// Why; one sentence.
+    #[serde(default)]
+    pub why: String,
+    /// The monitor's program, as the jail shows it.
     pub program: PathBuf,
     /// Kernel and initramfs.
     pub boot: Boot,
@@ -108,6 +114,12 @@ impl Plan {
 #[must_use]
 pub fn tap_name(index: usize) -> String {
     format!("tap{index}")
+}
+
+/// The hardware address that the `index`th network device is built with; the guest is told its real one.
+#[must_use]
+pub fn placeholder_mac(index: usize) -> [u8; 6] {
+    [0x52, 0x54, 0, 0, 0, index as u8]
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {

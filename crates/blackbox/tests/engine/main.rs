@@ -26,6 +26,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod machine;
+mod monitor;
 mod network;
 mod network_connect;
 mod network_more;

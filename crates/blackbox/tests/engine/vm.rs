@@ -49,7 +49,9 @@ fn a_machine_runs_what_a_container_runs() {
     let shown = engine.inspect(&id)["HostConfig"].clone();
     assert_eq!(shown["Runtime"], "io.berth.vm", "{shown}");
     assert!(
-        shown["Annotations"]["io.berth.vm.monitor"].as_str().is_some_and(|name| name.starts_with("qemu-")),
+        shown["Annotations"]["io.berth.vm.monitor"]
+            .as_str()
+            .is_some_and(|name| name.starts_with("qemu-") || name == "berth-kvm"),
         "{shown}"
     );
     let info = engine.http().get("/info").expect(200).json();

@@ -5,7 +5,7 @@
 use crate::{
     guest::{PORT, ROOT_SERIAL, UPPER_SERIAL},
     jail::{AGENT, IMAGE, INITRAMFS, KERNEL, QMP, SHARE_SOCKET, UPPER},
-    plan::{Backend, Plan, tap_name},
+    plan::{Backend, Plan, placeholder_mac, tap_name},
 };
 
 /// What differs between a machine for a container and a template.
@@ -25,7 +25,7 @@ pub fn arguments(plan: &Plan, machine: Machine, share: bool, tsc_khz: u64) -> Ve
     let mut line = Line::default();
     let (accelerator, cpu) = match plan.backend {
         Backend::QemuTcg => ("tcg,thread=multi,tb-size=128", "max"),
-        Backend::QemuKvm => ("kvm", "host"),
+        _ => ("kvm", "host"),
     };
     line.flags(&["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"]);
     line.option("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
@@ -53,7 +53,8 @@ pub fn arguments(plan: &Plan, machine: Machine, share: bool, tsc_khz: u64) -> Ve
     for index in 0..plan.nics as usize {
         let tap = tap_name(index);
         line.option("-netdev", &format!("tap,id=net{index},ifname={tap},script=no,downscript=no"));
-        line.option("-device", &format!("virtio-net-device,netdev=net{index},mac={}", placeholder_mac(index)));
+        let mac = placeholder_mac(index).map(|byte| format!("{byte:02x}")).join(":");
+        line.option("-device", &format!("virtio-net-device,netdev=net{index},mac={mac}"));
     }
     if share {
         line.option("-chardev", &format!("socket,id=share,path={SHARE_SOCKET}"));
@@ -66,11 +67,6 @@ pub fn arguments(plan: &Plan, machine: Machine, share: bool, tsc_khz: u64) -> Ve
         Machine::Restored => line.option("-incoming", "fd:0"),
     }
     line.0
-}
-
-/// The hardware address that the `index`th device is built with; the guest is told its real one.
-fn placeholder_mac(index: usize) -> String {
-    format!("52:54:00:00:00:{index:02x}")
 }
 
 /// Memory: anonymous, and shared where another process serves directories from it.
