@@ -24,13 +24,13 @@ inside='B=/bin/busybox; echo $($B uname -n) $($B wc -l </proc/mounts); $B ping -
 is ran "berth run --name it --hostname inner $asks base sh -c '$inside'; echo code \$?"
 is shown "berth inspect --format '{{index .HostConfig.Annotations \"io.berth.vm.monitor\"}}: {{index .HostConfig.Annotations \"io.berth.vm.why\"}}' it"
 berth run -d --name stays $asks base sh -c 'while :; do /bin/busybox sleep 1; done' >/dev/null
-is monitor "for p in /proc/[0-9]*; do tr '\0' ' ' <\$p/cmdline 2>/dev/null | grep '^/vm/berth vmm'; done"
+is monitor "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -A3 '^/vm/berth'"
 is exec "berth exec stays sh -c 'echo kept >/file; /bin/busybox cat /file'"
 is copied "berth cp stays:/file - | tar xOf -"
 berth kill stays >/dev/null; is killed "berth wait stays"
 berth rm -f stays >/dev/null
 is volume "berth run --rm $asks -v /base:/there base sh -c true"
-is left "cat /proc/[0-9]*/cmdline 2>/dev/null | grep -c '^/vm/berth'"
+is left "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -c '^/vm/berth'"
 is plain "berth run --rm --isolation vm base sh -c true"
 "#;
 
