@@ -39,6 +39,9 @@ struct Arguments {
     /// Containers stored for the lists and the start-up.
     #[arg(long, default_value_t = 1000)]
     stored: usize,
+    /// Measure what a container costs (run, exec, many at once, memory), lists and start-up, and nothing else.
+    #[arg(long)]
+    only_engine: bool,
     /// Measure pulls and nothing else.
     #[arg(long)]
     only_pulls: bool,
@@ -106,10 +109,12 @@ fn main() -> Result<()> {
     measure::single_commands(&subjects, arguments.rounds, &mut report)?;
     measure::many_at_once(&subjects, &mut report)?;
     memory::daemon_and_container(&subjects, &mut report)?;
-    pull::images(&subjects, &mut report)?;
-    build::builds(&subjects, &mut report)?;
-    network::networks(&subjects, &mut report)?;
-    registry::registries(&arguments.binary, &mut report)?;
+    if !arguments.only_engine {
+        pull::images(&subjects, &mut report)?;
+        build::builds(&subjects, &mut report)?;
+        network::networks(&subjects, &mut report)?;
+        registry::registries(&arguments.binary, &mut report)?;
+    }
     measure::lists_and_start_up(subjects, arguments.stored, &mut report)?;
     let text = report.finish();
     print!("{text}");
