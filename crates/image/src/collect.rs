@@ -9,7 +9,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{MutexGuard, PoisonError},
+    sync::{MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use berth_spec::Digest;
@@ -67,11 +67,17 @@ impl Drop for Build<'_> {
 }
 
 impl Images {
+    /// Says that [`Images::sweep`] comes later; whoever looks for what is wrong before has it done first.
+    pub fn expect_sweep(&self) {
+        self.shared.is_unswept.store(true, Ordering::Relaxed);
+    }
+
     /// Removes what a crash left: layers and blobs without image, records without layer. For the daemon's start.
     ///
     /// # Errors
     /// [`crate::Error::Snapshot`], [`crate::Error::Content`], [`crate::Error::Record`].
     pub async fn sweep(&self) -> Result<Swept> {
+        self.shared.is_unswept.store(false, Ordering::Relaxed);
         self.blocking(|shared| {
             let swept = shared.collect()?;
             shared.forget_strangers()?;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, atomic::AtomicBool},
 };
 
 use berth_event::Bus;
@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub marks_changed: tokio::sync::Notify,
     /// Operations that bring in bytes before the record that needs them; see [`crate::collect`].
     pub builders: Mutex<crate::collect::Builders>,
+    /// What an earlier life left behind is still to be swept; see [`Images::sweep`].
+    pub is_unswept: AtomicBool,
     /// Held while several records change together.
     change: Mutex<()>,
 }
@@ -74,6 +76,7 @@ impl Images {
             watermarks: RwLock::default(),
             marks_changed: tokio::sync::Notify::new(),
             builders: Mutex::default(),
+            is_unswept: AtomicBool::new(false),
             change: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })

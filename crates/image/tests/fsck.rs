@@ -126,6 +126,18 @@ async fn orphans_go_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_is_about_to_be_swept_is_not_wrong() {
+    let place = place();
+    two_layers(&place).await;
+    let (left, _) = place.content.put(&b"written before the power went"[..]).unwrap();
+    let report = fsck(&place, false).await;
+    assert_eq!(found(&report), [(What::Orphan, left.as_str())], "the sweep of the start is over: {report:?}");
+    place.images.expect_sweep();
+    assert_eq!(fsck(&place, false).await.findings, []);
+    assert!(!place.content.contains(&left));
+}
+
+#[tokio::test]
 async fn spoiled_records_are_made_again_or_go() {
     let place = place();
     two_layers(&place).await;

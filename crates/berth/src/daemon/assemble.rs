@@ -97,6 +97,7 @@ pub async fn engine(configuration: &Arc<Configuration>, listeners: &Listeners) -
 /// From then on, unused images go when the disk fills up.
 fn tidy_later(images: &Images, volumes: &Volumes, root: PathBuf) {
     let (images, volumes) = (images.clone(), volumes.clone());
+    images.expect_sweep();
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let _ = tokio::task::spawn_blocking(move || volumes.sweep()).await;

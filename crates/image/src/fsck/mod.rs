@@ -10,7 +10,7 @@
 mod examine;
 mod repair;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use berth_remote::{Credentials, Policy};
 use serde::Serialize;
@@ -97,6 +97,10 @@ impl Images {
     /// # Errors
     /// The stores' own failures; what is wrong with their contents is in the report.
     pub async fn fsck(&self, request: &FsckRequest) -> Result<FsckReport> {
+        // What a crash left is nobody's fault as long as it is about to be swept.
+        if self.shared.is_unswept.load(Ordering::Relaxed) {
+            self.sweep().await?;
+        }
         // Nothing that is looked at goes away meanwhile.
         let hold = self.hold();
         let mut report = self.blocking(examine::examine).await?;
