@@ -56,7 +56,10 @@ impl Containers {
                 let missing = no_such_path(name, &path);
                 blocking(move || stat(&root, &path, missing)).await
             }
-            Place::Guest(path) => Ok(shown(&path, &self.machine_stat(&container, &path).await?)),
+            Place::Guest(path) => {
+                let facts = self.machine_stat(&container, &path).await.map_err(|error| asked_as(name, error))?;
+                Ok(shown(&path, &facts))
+            }
         }
     }
 
@@ -69,7 +72,8 @@ impl Containers {
         let (root, path) = match self.root_of(&container, path).await? {
             Place::Here(root, path) => (root, path),
             Place::Guest(path) => {
-                let (facts, stream) = self.machine_get(&container, &path).await?;
+                let found = self.machine_get(&container, &path).await;
+                let (facts, stream) = found.map_err(|error| asked_as(name, error))?;
                 self.shared.publish(&container, "archive-path", &[]);
                 return Ok((shown(&path, &facts), stream));
             }
@@ -100,7 +104,8 @@ impl Containers {
             Place::Guest(path) => {
                 let user = container.read().config.user.clone().filter(|user| !user.is_empty());
                 let owner = if request.copy_uid_gid { user.unwrap_or_else(|| "0".to_owned()) } else { String::new() };
-                self.machine_put(&container, &path, request.no_overwrite_dir_non_dir, &owner, body).await?;
+                let put = self.machine_put(&container, &path, request.no_overwrite_dir_non_dir, &owner, body);
+                put.await.map_err(|error| asked_as(name, error))?;
                 self.shared.publish(&container, "extract-to-dir", &[]);
                 return Ok(());
             }
@@ -257,6 +262,14 @@ fn below<'a>(path: &'a str, parent: &str) -> Option<&'a str> {
 
 fn no_such_path(container: &str, path: &str) -> Error {
     Error::NoSuchPath { path: path.to_owned(), container: container.to_owned() }
+}
+
+/// The error of a guest, which knows the container by no name, with the one that it was asked for by.
+fn asked_as(name: &str, error: Error) -> Error {
+    match error {
+        Error::NoSuchPath { path, .. } => no_such_path(name, &path),
+        other => other,
+    }
 }
 
 fn shift(root: &Root) -> IdShift {

@@ -5,15 +5,12 @@
 //! the wall and the namespaces that separate it from the guest's agent are the runtime's own.
 
 pub(crate) mod monitor;
+mod template;
 pub(crate) mod tool;
 
 pub use monitor::facts;
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::path::{Path, PathBuf};
 
 use ::oci_spec::runtime::LinuxResources;
 use berth_runtime::Bundle;
@@ -21,7 +18,7 @@ use berth_supervisor::protocol::About;
 use berth_vm::{
     doctor::{self, Finding},
     ext4, host,
-    image::{IMAGE_BYTES, Images},
+    image::Images,
     kernel::{self, Installed, Source, Store},
     message::{ProcessLine, Upper, Usage},
     plan::{Backend, Plan},
@@ -41,10 +38,10 @@ pub const RUNTIME: &str = "io.berth.vm";
 const MEMORY_BYTES: u64 = 1 << 30;
 /// What the guest needs beside the container's memory.
 const GUEST_BYTES: u64 = 128 << 20;
-/// How much a container may change, in bytes; the file takes what is written.
+/// How much a container may change unless it says (`--storage-opt size=`), in bytes; the file takes what is written.
 const DISK_BYTES: u64 = 10 << 30;
-/// Templates whose making was tried since this program started.
-static TRIED: std::sync::Mutex<BTreeSet<PathBuf>> = std::sync::Mutex::new(BTreeSet::new());
+/// The largest disk that its file system can be written for.
+const DISK_BYTES_MAX: u64 = 1 << 40;
 /// What the monitor needs beside the guest's memory, mostly for translated code where it interprets.
 const MONITOR_BYTES: i64 = 384 << 20;
 
@@ -76,6 +73,7 @@ pub fn check(record: &Record) -> Result<()> {
             "a mount of type image cannot be used with a virtual machine: copy what is needed to a volume".to_owned(),
         ));
     }
+    disk_bytes(record)?;
     let requested = host.device_requests.as_ref().is_some_and(|requests| !requests.is_empty());
     if requested || host.devices.as_ref().is_some_and(|devices| !devices.is_empty()) {
         return Err(Error::Invalid(
@@ -149,6 +147,7 @@ impl Containers {
                 image,
                 upper: upper(&record),
                 disk: disk(&record, &files)?,
+                disk_bytes: disk_bytes(&record)?,
                 volatile: record.auto_remove(),
                 nics: wanted.nics,
                 ids,
@@ -166,59 +165,6 @@ impl Containers {
             Ok((Plan { template, ..plan }, is_warm))
         })
         .await
-    }
-
-    /// Makes the template for machines like `plan` in the background, once.
-    pub(crate) fn make_template(&self, plan: Plan) {
-        let this = self.clone();
-        tokio::spawn(async move {
-            let templates = Templates::new(&this.shared.config.data_root.join("vm"));
-            let path = templates.path(&plan);
-            let first = TRIED.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(path);
-            if !first {
-                return;
-            }
-            let Some(ids) = this.shared.ids.take() else { return };
-            let outcome = this.make_template_now(&templates, &plan, (ids.host_base, ids.len)).await;
-            this.shared.ids.release(ids);
-            if let Err(error) = outcome {
-                tracing::warn!(%error, "cannot make a template of virtual machines");
-            }
-        });
-    }
-
-    async fn make_template_now(&self, templates: &Templates, plan: &Plan, ids: (u32, u32)) -> Result<()> {
-        let config = &self.shared.config;
-        let draft = templates.draft().map_err(refused)?;
-        let name = draft.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let bundle = config.runtime_root.join("templates").join(&name);
-        let io = |error| Error::file("prepare a template in", &bundle, error);
-        std::fs::create_dir_all(&bundle).map_err(io)?;
-        // In the place of disks that are somebody's: nothing reads them before the restore.
-        let blank = |name: &str, bytes: u64| {
-            let path = bundle.join(name);
-            std::fs::File::create(&path).and_then(|file| file.set_len(bytes)).map(|()| path)
-        };
-        let plan = Plan {
-            image: blank("root.img", IMAGE_BYTES).map_err(io)?,
-            disk: plan.disk.is_some().then(|| blank("upper.img", DISK_BYTES)).transpose().map_err(io)?,
-            ids,
-            cgroup: format!("/{}/{name}", config.cgroup_parent.trim_matches('/')),
-            template: Some(draft.clone()),
-            ..plan.clone()
-        };
-        plan.write(&bundle).map_err(refused)?;
-        let mut argument = std::ffi::OsString::from("--template=");
-        argument.push(&bundle);
-        let mut command = tokio::process::Command::new(&config.exe);
-        command.arg0("berth").arg("supervise").arg(argument).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
-        let output = command.stderr(Stdio::piped()).kill_on_drop(true).output().await.map_err(io);
-        let _ = std::fs::remove_dir_all(&bundle);
-        let output = output?;
-        if !output.status.success() {
-            return Err(Error::Conflict(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
-        }
-        templates.keep(&draft, &plan).map_err(refused)
     }
 }
 
@@ -316,6 +262,19 @@ fn upper(record: &Record) -> Upper {
     if record.host.readonly_rootfs.unwrap_or(false) { Upper::None } else { Upper::Disk }
 }
 
+/// How much the container may change, in bytes.
+fn disk_bytes(record: &Record) -> Result<u64> {
+    let Some(bytes) = crate::rootfs::layer_bytes(record)? else { return Ok(DISK_BYTES) };
+    if !(ext4::BYTES_MIN..=DISK_BYTES_MAX).contains(&bytes) {
+        return Err(Error::Invalid(format!(
+            "--storage-opt size: the disk of a virtual machine has {} MiB to {} TiB",
+            ext4::BYTES_MIN >> 20,
+            DISK_BYTES_MAX >> 40
+        )));
+    }
+    Ok(bytes.next_multiple_of(1 << 20))
+}
+
 /// The disk for changes, made at the first start. There is one even where it is not used: all machines are alike.
 fn disk(record: &Record, files: &Path) -> Result<Option<PathBuf>> {
     let path = files.join("upper.img");
@@ -325,7 +284,7 @@ fn disk(record: &Record, files: &Path) -> Result<Option<PathBuf>> {
         for (slot, pair) in uuid.iter_mut().zip(record.id.as_bytes().chunks(2)) {
             *slot = std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or(0);
         }
-        ext4::make(&path, DISK_BYTES, uuid, now).map_err(refused)?;
+        ext4::make(&path, disk_bytes(record)?, uuid, now).map_err(refused)?;
     }
     Ok(Some(path))
 }

@@ -28,6 +28,7 @@ impl Containers {
     /// # Errors
     /// [`Error::Record`] when the records cannot be read at all; a single spoiled one is logged and left.
     pub async fn recover(&self, others: &[String]) -> Result<()> {
+        self.abandon_templates().await;
         let (records, spoiled) = self.shared.store.summaries::<Record>(TABLE)?;
         for error in spoiled {
             tracing::error!(

@@ -15,7 +15,8 @@ impl Containers {
     /// Makes the writable layer over the image's.
     pub(crate) async fn create_snapshot(&self, record: &Record, image: &Image) -> Result<()> {
         let (snapshots, key, top) = (self.shared.snapshots.clone(), record.id.clone(), image.top.clone());
-        let limit = layer_bytes(record)?;
+        // A machine's changes go to a disk of its own, which has the size.
+        let limit = layer_bytes(record)?.filter(|_| !crate::machine::is_wanted(record));
         blocking(move || {
             snapshots.create(&key, top.as_deref())?;
             let Some(bytes) = limit else { return Ok(()) };

@@ -86,6 +86,7 @@ impl Containers {
     /// Ends the noun with the daemon: containers are stopped, unless they are to live on.
     pub async fn shutdown(&self, live_restore: bool) {
         self.shared.begin_stopping();
+        self.abandon_templates().await;
         if live_restore {
             self.shared.networks.settle().await;
             return;

@@ -88,6 +88,12 @@ pub fn line(machine: &Definition, host: &Host<'_>) -> Result<Line> {
     Ok(line)
 }
 
+/// The processor's model. Interpreted, fast string instructions are slow ones (see `berth_vm::qemu`), and a guest that
+/// asked for the most that there is does not ask for them.
+fn processor(model: &str, kvm: bool) -> String {
+    if model == "max" && !kvm { berth_vm::qemu::INTERPRETED.to_owned() } else { model.to_owned() }
+}
+
 fn board(machine: &Definition, host: &Host<'_>, line: &mut Line) -> Result<()> {
     if machine.cpu.split(',').next() == Some("host") && !host.kvm {
         return Err(Error::Host(
@@ -100,7 +106,7 @@ fn board(machine: &Definition, host: &Host<'_>, line: &mut Line) -> Result<()> {
     line.option("-name", machine.name.clone());
     line.option("-uuid", machine.uuid.clone());
     line.option("-accel", if host.kvm { "kvm" } else { "tcg,thread=multi,tb-size=128" });
-    line.option("-cpu", machine.cpu.clone());
+    line.option("-cpu", processor(&machine.cpu, host.kvm));
     line.option("-smp", machine.vcpus.to_string());
     line.option("-m", format!("{}M", machine.memory_bytes >> 20));
     match machine.video {

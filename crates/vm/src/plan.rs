@@ -59,6 +59,9 @@ pub struct Plan {
     pub upper: Upper,
     /// The disk for changes, when they go to one.
     pub disk: Option<PathBuf>,
+    /// The size of that disk in bytes.
+    #[serde(default)]
+    pub disk_bytes: u64,
     /// Nothing on the disk has to survive a crash.
     pub volatile: bool,
     /// How many network devices it has.

@@ -19,6 +19,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{Error, Result, kernel::Boot, plan::Plan};
 
+/// What the name of a draft begins with.
+const DRAFT: &str = "draft-";
 /// How many are kept.
 const KEPT: usize = 6;
 
@@ -42,7 +44,8 @@ impl Templates {
         let Boot { digest, .. } = &plan.boot;
         let monitor =
             fs::metadata(&plan.program).map(|facts| (facts.ino(), facts.len(), facts.mtime())).unwrap_or_default();
-        let shape = (plan.backend, plan.memory_bytes, plan.vcpus, plan.nics, plan.disk.is_some());
+        let shape =
+            (plan.backend, plan.memory_bytes, plan.vcpus, plan.nics, plan.disk.as_ref().map(|_| plan.disk_bytes));
         let text = format!("{digest} {shape:?} {monitor:?} {}", processor());
         self.root.join(id::hex(&Sha256::digest(text)))
     }
@@ -53,7 +56,21 @@ impl Templates {
     /// [`Error::File`].
     pub fn draft(&self) -> Result<PathBuf> {
         fs::create_dir_all(&self.root).map_err(Error::file("make", &self.root))?;
-        Ok(self.root.join(format!("draft-{}", id::generate())))
+        Ok(self.root.join(format!("{DRAFT}{}", id::generate())))
+    }
+
+    /// Removes all drafts: nobody is writing one.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn discard_drafts(&self) -> Result<()> {
+        let Ok(entries) = fs::read_dir(&self.root) else { return Ok(()) };
+        for entry in entries.filter_map(std::result::Result::ok) {
+            if entry.file_name().to_string_lossy().starts_with(DRAFT) {
+                fs::remove_file(entry.path()).map_err(Error::file("remove", &entry.path()))?;
+            }
+        }
+        Ok(())
     }
 
     /// Keeps a draft as the template for machines like `plan`, and the newest few of the others.
@@ -67,6 +84,7 @@ impl Templates {
         let mut others: Vec<(std::time::SystemTime, PathBuf)> = entries
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
             .filter(|other| *other != path)
+            .filter(|other| !other.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DRAFT)))
             .filter_map(|other| Some((fs::metadata(&other).ok()?.modified().ok()?, other)))
             .collect();
         others.sort();

@@ -104,6 +104,7 @@ mod tests {
             image: PathBuf::from("/kept/image"),
             upper: Upper::Disk,
             disk: Some(PathBuf::from("/kept/upper.img")),
+            disk_bytes: 10 << 30,
             volatile: true,
             nics: 2,
             ids: (100_000, 65_536),

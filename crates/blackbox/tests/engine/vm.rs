@@ -131,6 +131,26 @@ fn limits_hold_in_a_machine() {
     assert_eq!(engine.inspect(&id)["State"]["OOMKilled"], true);
     let (code, text) = engine.run_to_end(&["sh", "-c", "touch /x"], vm(json!({"ReadonlyRootfs": true})));
     assert!(code == 1 && text.contains("Read-only"), "{code} {text}");
+    let script = "df -k / | tail -n 1; dd if=/dev/zero of=/big bs=1M count=80";
+    let (code, text) = engine.run_to_end(&["sh", "-c", script], vm(json!({"StorageOpt": {"size": "64m"}})));
+    assert!(code == 1 && text.contains("No space left"), "{code} {text}");
+    let size: u64 = text.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("a size");
+    assert!((30 << 10..64 << 10).contains(&size), "{text}");
+}
+
+#[test]
+fn a_template_in_the_making_ends_with_the_daemon() {
+    let mut engine = engine!();
+    let (_, text) = engine.run_to_end(&["echo", "ran"], vm(json!({})));
+    assert_eq!(text, "ran\n");
+    // The first machine of a shape has begun one; the suite looks for what is left of it.
+    engine.stop_daemon();
+    let left = |name: &str| std::fs::read_dir(engine.place().join(name)).map_or(0, |entries| entries.count());
+    assert_eq!(left("run/templates"), 0);
+    let templates = engine.place().join("data/vm/templates");
+    let drafts = std::fs::read_dir(templates).into_iter().flatten().filter_map(Result::ok);
+    assert_eq!(drafts.filter(|entry| entry.file_name().to_string_lossy().starts_with("draft-")).count(), 0);
+    engine.start_daemon();
 }
 
 #[test]
@@ -210,6 +230,7 @@ fn what_a_machine_cannot_have_is_refused_at_creation() {
     for (host, word) in [
         (json!({"Isolation": "vm", "NetworkMode": "host"}), "--network=host"),
         (json!({"Isolation": "vm", "PidMode": "host"}), "--pid=host"),
+        (json!({"Isolation": "vm", "StorageOpt": {"size": "1m"}}), "--storage-opt size"),
     ] {
         let body = json!({"Image": "busybox", "Cmd": ["true"], "HostConfig": host});
         let answer = engine.http().post_json("/containers/create", &body).expect(400).text();

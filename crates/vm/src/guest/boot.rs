@@ -11,7 +11,10 @@ use berth_sys::mount::{NewFilesystem, attach_at, attr};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use super::PORT;
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    kernel::module::{self, Need},
+};
 
 /// Devices are announced a moment after their driver is loaded.
 const DEVICE_LIMIT: Duration = Duration::from_secs(20);
@@ -58,7 +61,7 @@ pub(super) fn make_directory(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(Error::file("make", path))
 }
 
-/// Loads the modules in their order. They lie in memory, which is given back.
+/// Loads the modules in their order, but for those whose device is not there. They lie in memory, which is given back.
 fn load_modules() -> Result<()> {
     let directory = Path::new("/modules");
     let mut files: Vec<PathBuf> = fs::read_dir(directory)
@@ -67,6 +70,10 @@ fn load_modules() -> Result<()> {
         .collect();
     files.sort();
     for path in files {
+        if !is_of_use(&path) {
+            let _ = fs::remove_file(&path);
+            continue;
+        }
         let file = rustix::fs::openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| Error::file("open", &path)(errno.into()))?;
         match rustix::system::finit_module(&file, c"", 0) {
@@ -78,6 +85,26 @@ fn load_modules() -> Result<()> {
         let _ = fs::remove_file(&path);
     }
     Ok(())
+}
+
+/// Whether a module (`<number>-<name>.ko`) drives what this guest has. The buses come first in the order of loading.
+fn is_of_use(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let name = stem.split_once('-').map_or(stem, |(_, name)| name);
+    match module::need(name) {
+        Need::Nothing => true,
+        Need::Pci => fs::read_dir("/sys/bus/pci/devices").is_ok_and(|mut devices| devices.next().is_some()),
+        Need::Virtio(kind) => has_virtio(kind),
+    }
+}
+
+/// Whether a virtio device of this kind is known, driven or not.
+fn has_virtio(kind: u32) -> bool {
+    let entries = fs::read_dir("/sys/bus/virtio/devices").into_iter().flatten();
+    entries.filter_map(Result::ok).any(|entry| {
+        let text = fs::read_to_string(entry.path().join("device")).unwrap_or_default();
+        u32::from_str_radix(text.trim().trim_start_matches("0x"), 16) == Ok(kind)
+    })
 }
 
 /// Moves to a tmpfs. The kernel's first root can neither be left by `pivot_root(2)`, which every container does, nor

@@ -3,5 +3,5 @@
 mod command;
 mod qmp;
 
-pub use command::{Machine, arguments};
+pub use command::{INTERPRETED, Machine, arguments};
 pub use qmp::Qmp;
