@@ -31,6 +31,9 @@ for set in "$@"; do
         want openssl openssl
         want docker-registry docker-registry
         want skopeo skopeo
+        want newuidmap uidmap
+        want pasta passt
+        want slirp4netns slirp4netns
         ;;
     vm)
         want qemu-system-x86_64 qemu-system-x86

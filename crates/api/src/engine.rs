@@ -52,6 +52,10 @@ impl Engine {
 /// What does not change while the daemon runs.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
+    /// Layers and volumes are shown with other owners by the kernel, not changed on disk.
+    pub maps_ids: bool,
+    /// Containers have no control groups.
+    pub no_cgroups: bool,
     /// Identifier of this installation.
     pub id: String,
     /// `0.1.0`.

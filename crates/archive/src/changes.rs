@@ -6,6 +6,7 @@ use std::os::{
 };
 use std::{ffi::OsString, path::PathBuf};
 
+use berth_sys::user_namespace::overlay_attribute;
 use rustix::{
     fs::{FileType, Stat},
     io::Errno,
@@ -100,7 +101,7 @@ fn entry(
         if before.as_ref().is_some_and(is_directory) { stack(lowers, name).map_err(failed)? } else { Vec::new() };
     let merged: Vec<BorrowedFd<'_>> = merged.iter().map(AsFd::as_fd).collect();
     path.push(b'/');
-    if has_xattr(upper, name, "trusted.overlay.opaque", Some(b"y")).map_err(failed)? {
+    if has_xattr(upper, name, &overlay_attribute("opaque"), Some(b"y")).map_err(failed)? {
         hidden(below.as_fd(), &merged, path, found).map_err(failed)?;
     }
     directory(below.as_fd(), &merged, path, found, depth + 1)?;
@@ -157,7 +158,7 @@ fn stack(lowers: &[BorrowedFd<'_>], name: &[u8]) -> rustix::io::Result<Vec<Owned
         match open_directory(*lower, name) {
             Ok(directory) => {
                 merged.push(directory);
-                if has_xattr(*lower, name, "trusted.overlay.opaque", Some(b"y"))? {
+                if has_xattr(*lower, name, &overlay_attribute("opaque"), Some(b"y"))? {
                     break;
                 }
             }

@@ -11,12 +11,14 @@
 //! | `share` | serves directories to a virtual machine; started by its supervisor |
 //! | `registry` | the registry server and its commands |
 //! | `relay` | carries IPv6 to published ports of containers without it; started by the daemon, outlives it |
+//! | `rootless` | holds the namespaces of an engine without root, and carries its ports; outlives the daemon |
 //! | `resolve` | answers questions about names on networks; started by the daemon, outlives it |
 //! | `hello` | what the embedded image `berth/hello` runs |
 //! | anything else | the client |
 
 mod daemon;
 mod hello;
+mod rootless;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Some("registry") => berth_registry::command::main(arguments.collect()),
         Some("resolve") => resolve(arguments.next()),
         Some("relay") => relay(arguments.next()),
+        Some("rootless") => rootless::hold(arguments.next()),
         Some("hello") => hello::main(),
         _ => berth_cli::main(std::env::args_os().skip(1).collect()),
     }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// Socket of a daemon started without `-H`.
 pub const DEFAULT_SOCKET: &str = "/run/berth/berth.sock";
+/// The same of a daemon without root, below XDG_RUNTIME_DIR.
+const OWN_SOCKET: &str = "berth/berth.sock";
 const PORT_PLAIN: u16 = 2375;
 const PORT_TLS: u16 = 2376;
 
@@ -85,7 +87,8 @@ impl Host {
         name.chars().all(fits).then(|| Self::Tcp { name: name.to_owned(), port })
     }
 
-    /// The first of `BERTH_HOST` and `DOCKER_HOST` that is set, or the default socket.
+    /// The first of `BERTH_HOST` and `DOCKER_HOST` that is set, or the default socket: that of the user's own daemon where
+    /// there is one, or no other.
     ///
     /// # Errors
     /// [`Error::Host`] when the variable holds no address.
@@ -96,8 +99,21 @@ impl Host {
                 _ => {}
             }
         }
-        Ok((Self::Unix(PathBuf::from(DEFAULT_SOCKET)), Origin::Default))
+        let own = std::env::var_os("XDG_RUNTIME_DIR").map(|dir| Path::new(&dir).join(OWN_SOCKET));
+        Ok((Self::Unix(usual_socket(own, is_root())), Origin::Default))
     }
+}
+
+fn usual_socket(own: Option<PathBuf>, is_root: bool) -> PathBuf {
+    let system = PathBuf::from(DEFAULT_SOCKET);
+    match own.filter(|path| path.is_absolute() && !is_root) {
+        Some(own) if own.exists() || !system.exists() => own,
+        _ => system,
+    }
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
 impl std::fmt::Display for Host {
@@ -128,6 +144,16 @@ mod tests {
         ] {
             assert_eq!(Host::parse(text, tls).unwrap().to_string(), shown, "{text}");
         }
+    }
+
+    #[test]
+    fn the_users_own_daemon_comes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s");
+        std::fs::write(&socket, "").unwrap();
+        assert_eq!(usual_socket(Some(socket.clone()), false), socket);
+        assert_eq!(usual_socket(Some(socket), true), Path::new(DEFAULT_SOCKET));
+        assert_eq!(usual_socket(None, false), Path::new(DEFAULT_SOCKET));
     }
 
     #[test]

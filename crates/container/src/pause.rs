@@ -49,6 +49,21 @@ impl Containers {
     }
 }
 
+/// Kills the first process of a container without control groups, and with it all in its pid namespace. A number that
+/// is another process's by now is in the engine's own.
+fn kill_first(pid: u32) {
+    let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let theirs = namespace(&pid.to_string());
+    if pid > 1
+        && theirs.is_some()
+        && theirs != namespace("self")
+        && let Ok(process) = i32::try_from(pid).map_err(drop).and_then(|pid| berth_sys::pidfd::open(pid).map_err(drop))
+    {
+        let _ =
+            berth_sys::pidfd::send_signal(std::os::fd::AsFd::as_fd(&process), rustix::process::Signal::KILL.as_raw());
+    }
+}
+
 impl crate::containers::Shared {
     /// The container's cgroup, absolute from the hierarchy's root.
     pub(crate) fn cgroup_path(&self, record: &crate::record::Record) -> String {
@@ -62,6 +77,12 @@ impl crate::containers::Shared {
 
     /// The container's cgroup, opened.
     pub(crate) fn cgroup(&self, record: &crate::record::Record) -> Result<Cgroup> {
+        if !berth_runtime::cgroup::are_usable() {
+            return Err(Error::Conflict(
+                "this engine runs without root, and no control groups are delegated to it: see the warnings of info"
+                    .to_owned(),
+            ));
+        }
         let path = berth_runtime::cgroup::CgroupPath::parse(&self.cgroup_path(record));
         path.and_then(|path| Cgroup::open(&path)).map_err(|error| Error::step("open the cgroup", &record.id, error))
     }
@@ -88,6 +109,9 @@ impl crate::containers::Shared {
 
     /// Kills whatever is left of a container's processes and removes its cgroup.
     pub(crate) fn kill_processes(&self, record: &crate::record::Record) {
+        if !berth_runtime::cgroup::are_usable() {
+            return kill_first(record.state.pid);
+        }
         let Ok(cgroup) = self.cgroup(record) else { return };
         let _ = cgroup.kill_all();
         let _ = cgroup.thaw();

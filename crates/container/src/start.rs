@@ -11,6 +11,7 @@ use std::{path::Path, sync::Arc};
 
 use berth_kit::time::Timestamp;
 use berth_supervisor::Handle;
+use berth_sys::user_namespace;
 
 use crate::{
     Containers, Error, Result, StartRequest,
@@ -140,6 +141,11 @@ impl Containers {
         use oci_spec::Joined;
         match &namespaces.user {
             Joined::Host => Ok(None),
+            // An engine without root has one range, and no means to show files with other owners.
+            Joined::New if user_namespace::is_nested() => {
+                let len = user_namespace::ids().min(crate::id_range::LEN);
+                Ok(Some(crate::id_range::IdRange { host_base: 0, len }))
+            }
             Joined::New => match self.shared.ids.take() {
                 Some(range) => Ok(Some(range)),
                 None => Err(Error::Conflict(

@@ -28,8 +28,12 @@ impl Containers {
             self.shared.publish(&container, "top", &[]);
             return Ok(guests_table(processes));
         }
-        let cgroup = self.shared.cgroup(&record)?;
-        let pids = cgroup.pids().map_err(|error| Error::step("list the processes", &record.id, error))?;
+        let pids = if berth_runtime::cgroup::are_usable() {
+            let cgroup = self.shared.cgroup(&record)?;
+            cgroup.pids().map_err(|error| Error::step("list the processes", &record.id, error))?
+        } else {
+            neighbours(record.state.pid)
+        };
         self.shared.publish(&container, "top", &[]);
         if matches!(ps_args.trim(), "" | "-ef") {
             Ok(default_table(&pids, record.state.id_range.map_or(0, |range| range.host_base)))
@@ -37,6 +41,20 @@ impl Containers {
             foreign_table(ps_args, &pids).await
         }
     }
+}
+
+/// The processes in the pid namespace of `pid`, for containers without control groups.
+fn neighbours(pid: u32) -> Vec<i32> {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let Some(wanted) = namespace(&pid.to_string()) else { return Vec::new() };
+    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
+    let names = all.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut pids: Vec<i32> = names
+        .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()) && namespace(name).as_ref() == Some(&wanted))
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    pids.sort_unstable();
+    pids
 }
 
 /// The processes of a virtual machine, by their numbers there.

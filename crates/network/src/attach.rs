@@ -4,7 +4,8 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::AsFd,
     path::PathBuf,
     sync::Arc,
@@ -22,6 +23,7 @@ use crate::{
     networks::{Networks, Shared, blocking},
     port::{Holder, PortMapping, PublishedPort, Reach},
     record::{self, EndpointRecord, Given, NetworkRecord, Subnet, mac_text},
+    settle::At,
     state::State,
 };
 
@@ -153,7 +155,15 @@ impl Networks {
             }
             other => other?,
         };
-        self.shared.relay(&mut endpoint).await;
+        if let Some((port, source)) = self.shared.relay(&mut endpoint).await {
+            self.leave(endpoint, At::Once).await?;
+            return Err(Error::PortInUse {
+                host_ip: port.host_ip,
+                port: port.host_port,
+                protocol: port.protocol.name(),
+                source,
+            });
+        }
         self.shared.announce(&network.id);
         let attributes = [
             ("container", endpoint.container_id.clone()),
@@ -247,26 +257,49 @@ impl Shared {
         }
     }
 
-    async fn open_relay(self: &Arc<Self>, port: PublishedPort, at: IpAddr, target: std::net::SocketAddr) -> bool {
+    async fn open_relay(self: &Arc<Self>, port: PublishedPort, at: IpAddr, target: SocketAddr) -> io::Result<()> {
         let shared = Arc::clone(self);
-        tokio::task::spawn_blocking(move || shared.relays.open(&port, at, target)).await.unwrap_or(false)
+        let opened = tokio::task::spawn_blocking(move || shared.relays.open(&port, at, target)).await;
+        opened.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
-    /// Starts the relays of an endpoint's IPv6 ports. One whose port cannot be had is taken off the record.
-    pub async fn relay(self: &Arc<Self>, endpoint: &mut EndpointRecord) {
+    /// Carries a port from the machine's network to that of an engine without root.
+    async fn carry(self: &Arc<Self>, port: PublishedPort, endpoint: &EndpointRecord) -> io::Result<()> {
+        let ipv4 = endpoint.ipv4.map(IpAddr::from);
+        let ipv6 = endpoint.ipv6.map(IpAddr::from);
+        let target = if port.host_ip.is_ipv6() { ipv6.or(ipv4) } else { ipv4.or(ipv6) };
+        let target = target.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        self.open_relay(port, port.host_ip, (target, port.container_port).into()).await
+    }
+
+    /// Starts the relays of an endpoint's ports, as far as the kernel does not lead there by itself. One whose port cannot
+    /// be had is taken off the record; the answer is the first of those without which the endpoint is not what was asked for.
+    pub async fn relay(self: &Arc<Self>, endpoint: &mut EndpointRecord) -> Option<(PublishedPort, io::Error)> {
         let before = endpoint.ports.len();
+        let mut missed = None;
         let ports = std::mem::take(&mut endpoint.ports);
         for port in ports {
+            if self.relays.carry_all() {
+                match self.carry(port, endpoint).await {
+                    Ok(()) => endpoint.ports.push(port),
+                    Err(error) => {
+                        self.lock().ports.release(&[port], &endpoint.container_id);
+                        missed = missed.or(Some((port, error)).filter(|(port, _)| port.host_ip.is_ipv4()));
+                    }
+                }
+                continue;
+            }
             let is_kept = match (port.host_ip, endpoint.ipv4, endpoint.ipv6) {
                 (IpAddr::V6(at), _, Some(ipv6)) => {
                     if self.config.userland_proxy && (at.is_unspecified() || at.is_loopback()) {
                         let target = (ipv6, port.container_port).into();
-                        self.open_relay(port, Ipv6Addr::LOCALHOST.into(), target).await;
+                        // What is missing is only the way from the host itself.
+                        let _ = self.open_relay(port, Ipv6Addr::LOCALHOST.into(), target).await;
                     }
                     true
                 }
                 (IpAddr::V6(at), Some(ipv4), None) => {
-                    self.open_relay(port, at.into(), (ipv4, port.container_port).into()).await
+                    self.open_relay(port, at.into(), (ipv4, port.container_port).into()).await.is_ok()
                 }
                 (IpAddr::V6(_), None, None) => false,
                 (IpAddr::V4(_), ..) => true,
@@ -283,6 +316,7 @@ impl Shared {
                 tracing::warn!(%error, "endpoint record keeps a port that is not relayed");
             }
         }
+        missed
     }
 }
 

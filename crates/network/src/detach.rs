@@ -66,8 +66,8 @@ impl Networks {
         unplugged.and(outcome)
     }
 
-    async fn leave(&self, endpoint: EndpointRecord, at: At) -> Result<()> {
-        for port in endpoint.ports.iter().filter(|port| port.host_ip.is_ipv6()) {
+    pub(crate) async fn leave(&self, endpoint: EndpointRecord, at: At) -> Result<()> {
+        for port in &endpoint.ports {
             self.shared.relays.close(port);
         }
         let shared = Arc::clone(&self.shared);

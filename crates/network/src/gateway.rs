@@ -113,7 +113,7 @@ impl Shared {
     /// What the kernel refuses.
     pub fn move_ports(&self, from: &mut EndpointRecord, mut to: EndpointRecord) -> Result<EndpointRecord> {
         let before = self.lock().port_rules(from);
-        from.ports.iter().filter(|port| port.host_ip.is_ipv6()).for_each(|port| self.relays.close(port));
+        from.ports.iter().for_each(|port| self.relays.close(port));
         to.ports.extend(std::mem::take(&mut from.ports));
         {
             let mut state = self.lock();

@@ -26,8 +26,15 @@ impl Networks {
         let endpoint = self.find_endpoint(network, container_id)?;
         let shared = Arc::clone(&self.shared);
         let mut endpoint = blocking(move || shared.publish(&endpoint.id, &wanted)).await?;
-        self.shared.relay(&mut endpoint).await;
-        Ok(endpoint.ports)
+        match self.shared.relay(&mut endpoint).await {
+            None => Ok(endpoint.ports),
+            Some((port, source)) => Err(Error::PortInUse {
+                host_ip: port.host_ip,
+                port: port.host_port,
+                protocol: port.protocol.name(),
+                source,
+            }),
+        }
     }
 
     /// Withdraws the ports of a container that `is_meant` passes; returns those it keeps. Established TCP connections
@@ -44,7 +51,7 @@ impl Networks {
         let endpoint = self.find_endpoint(network, container_id)?;
         let (gone, kept): (Vec<PublishedPort>, Vec<PublishedPort>) =
             endpoint.ports.iter().partition(|port| is_meant(port));
-        gone.iter().filter(|port| port.host_ip.is_ipv6()).for_each(|port| self.shared.relays.close(port));
+        gone.iter().for_each(|port| self.shared.relays.close(port));
         let shared = Arc::clone(&self.shared);
         blocking(move || shared.unpublish(&endpoint, gone)).await?;
         Ok(kept)

@@ -9,7 +9,7 @@ use berth_sys::namespace::bit;
 use oci_spec::runtime::{ContainerState, LinuxSeccomp, State};
 
 use crate::bundle::Bundle;
-use crate::cgroup::{Cgroup, CgroupPath, systemd};
+use crate::cgroup::{self, Cgroup, CgroupPath, systemd};
 use crate::error::{Error, Result};
 use crate::gate::{self, Gate, Order, Report};
 use crate::id_map::IdMaps;
@@ -155,6 +155,10 @@ impl Birth {
     fn make_cgroup(&mut self, plan: &Plan<'_>) -> Result<()> {
         if let Some(path) = plan.linux.cgroups_path() {
             let path = CgroupPath::parse(&path.to_string_lossy())?;
+            if !cgroup::are_usable() {
+                // An engine without root, to which none are delegated: it says so (`info`), and limits were refused.
+                return Ok(());
+            }
             if plan.systemd {
                 let (cgroup, visit) = systemd::start(&path, plan.linux.resources().as_ref())?;
                 (self.cgroup, self.visit) = (Some(cgroup), Some(visit));

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use berth_sys::mount::NewFilesystem;
 use berth_sys::process::FilesystemIds;
-use berth_sys::{Errno, process};
+use berth_sys::{Errno, process, user_namespace};
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, makedev};
 
@@ -17,7 +17,7 @@ use crate::id_map::IdMaps;
 use crate::mount::option::Options;
 
 /// Nodes of every container: name, major, minor (OCI runtime specification, "Default Devices"). All are 0666.
-const DEFAULT: &[(&str, u32, u32)] =
+pub(crate) const DEFAULT: &[(&str, u32, u32)] =
     &[("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
 /// Links of every container (OCI runtime specification, "Dev symbolic links").
@@ -44,9 +44,10 @@ pub(crate) fn directory(
     let mount = filesystem(options, owner).map_err(Error::prepare("mount a tmpfs for", path))?;
     let ids = FilesystemIds::take(owner.0, owner.1).map_err(Error::process("act as the container's root"))?;
     let _mask = Unmasked::new();
-    fill(mount.as_fd()).map_err(Error::prepare("fill", path))?;
+    let made = !user_namespace::is_nested();
+    fill(mount.as_fd(), made).map_err(Error::prepare("fill", path))?;
     drop(ids);
-    for device in devices {
+    for device in devices.iter().filter(|_| made) {
         node(mount.as_fd(), device, id_maps).map_err(Error::prepare("make the device", device.path()))?;
     }
     Ok(mount)
@@ -68,9 +69,10 @@ fn filesystem(options: &Options, owner: (u32, u32)) -> berth_sys::Result<OwnedFd
     new.mount(options.set)
 }
 
-fn fill(directory: BorrowedFd<'_>) -> berth_sys::Result<()> {
+/// Without the right to make nodes those of the host come in their places (`mount::device_binds`).
+fn fill(directory: BorrowedFd<'_>, with_nodes: bool) -> berth_sys::Result<()> {
     let mode = Mode::from_raw_mode(0o666);
-    for (name, major, minor) in DEFAULT {
+    for (name, major, minor) in DEFAULT.iter().filter(|_| with_nodes) {
         rustix::fs::mknodat(directory, *name, FileType::CharacterDevice, mode, makedev(*major, *minor))?;
     }
     for (target, name) in LINKS {

@@ -82,6 +82,15 @@ pub enum Error {
     /// A call about the new process failed.
     #[error("cannot {act}")]
     Process { act: &'static str, source: std::io::Error },
+    /// A user without a range of ids of its own.
+    #[error(
+        "{file} has no range of ids for {user}: give it one with `usermod --add-subuids 100000-165535 --add-subgids \
+         100000-165535 {user}`"
+    )]
+    NoSubordinateIds { user: String, file: &'static str },
+    /// A program that maps ids cannot be run, or refuses.
+    #[error("cannot map ids with {program} (Debian package uidmap): {message}")]
+    MapIds { program: &'static str, message: String },
     /// A hook of the specification failed.
     #[error("{message}")]
     Hook { message: String },

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use berth_sys::clone::{Clone3, Side, clone3};
 use berth_sys::namespace::{bit, join};
 use berth_sys::process as own;
+use berth_sys::user_namespace;
 use oci_spec::runtime::Process;
 
 use crate::cgroup::Cgroup;
@@ -13,7 +14,7 @@ use crate::error::{Error, Failure, Result};
 use crate::gate::{self, Gate, Inside, Order, Report};
 use crate::init::{become_root, enter_cgroup};
 use crate::listener::{self, Listener};
-use crate::namespace::Visit;
+use crate::namespace::{Visit, spawn_between};
 use crate::plan::check_process;
 use crate::process::{ProcessPlan, root};
 use crate::stdio::Stdio;
@@ -95,21 +96,39 @@ impl Drop for Unborn {
 /// Clones the child. The pid namespace counts at the clone, so the maker visits it; all others the child joins.
 fn spawn(container: &Container, plan: &ProcessPlan<'_>, stdio: &Stdio<'_>) -> Result<(Unborn, Gate)> {
     let (outside, inside) = gate::pair()?;
-    let mut visit = Visit::default();
-    if container.namespaces & bit::PID != 0 {
-        visit.enter(bit::PID, container.pidfd.as_fd())?;
-    }
-    let request = Clone3 { cgroup: container.cgroup.as_ref().and_then(Cgroup::directory_fd), ..Clone3::default() };
     // SAFETY: the caller of `exec` has a single thread, and `run` never returns.
-    match unsafe { clone3(&request) }.map_err(Error::process("clone a process for the container"))? {
+    match unsafe { clone_inside(container) }? {
         Side::Child => {
-            std::mem::forget(visit);
             // With a copy of it open, this process would never notice that the maker is gone.
             drop(outside);
             run(container, plan, stdio, &inside)
         }
         Side::Parent { pid, pidfd } => Ok((Unborn(Some((pid, pidfd))), outside)),
     }
+}
+
+/// # Safety
+/// As for [`clone3`].
+unsafe fn clone_inside(container: &Container) -> Result<Side> {
+    let request = Clone3 { cgroup: container.cgroup.as_ref().and_then(Cgroup::directory_fd), ..Clone3::default() };
+    let has_pids = container.namespaces & bit::PID != 0;
+    if has_pids && user_namespace::is_nested() {
+        let pidfd =
+            container.pidfd.try_clone().map_err(|source| Error::Process { act: "copy a descriptor", source })?;
+        // SAFETY: the caller vouches for a single thread.
+        return unsafe { spawn_between(&Clone3 { sibling: true, ..request }, &[(bit::PID, pidfd)], None) };
+    }
+    let mut visit = Visit::default();
+    if has_pids {
+        visit.enter(bit::PID, container.pidfd.as_fd())?;
+    }
+    // SAFETY: the caller vouches for a single thread.
+    let side = unsafe { clone3(&request) };
+    if matches!(side, Ok(Side::Child)) {
+        // The child stays where it is.
+        std::mem::forget(visit);
+    }
+    side.map_err(Error::process("clone a process for the container"))
 }
 
 /// The child's way to its program. Never returns.

@@ -1,5 +1,6 @@
 //! Id maps of a user namespace (`user_namespaces(7)`): written by the maker, used by it to find host ids.
 
+use berth_sys::user_namespace;
 use oci_spec::runtime::LinuxIdMapping;
 
 use crate::bundle::IdRange;
@@ -39,6 +40,7 @@ impl IdMaps {
     /// Writes both maps of a process that is alone in a new user namespace.
     pub(crate) fn write(&self, pid: i32) -> Result<()> {
         for (file, runs) in [("uid_map", &self.users), ("gid_map", &self.groups)] {
+            let runs = if user_namespace::is_nested() { split(runs, &Self::own(file)?) } else { runs.clone() };
             let text: String =
                 runs.iter().map(|(inside, outside, length)| format!("{inside} {outside} {length}\n")).collect();
             std::fs::write(format!("/proc/{pid}/{file}"), text)
@@ -50,6 +52,12 @@ impl IdMaps {
     /// The host's ids for a user and group inside; the same ids without maps, and 0 for what is not mapped.
     pub(crate) fn to_host(&self, uid: u32, gid: u32) -> (u32, u32) {
         (outside(&self.users, uid), outside(&self.groups, gid))
+    }
+
+    /// The runs of the caller's own map.
+    fn own(file: &str) -> Result<Vec<(u32, u32, u32)>> {
+        let own = Self::read(std::process::id() as i32)?;
+        Ok(if file == "uid_map" { own.users } else { own.groups })
     }
 
     /// Reads the maps of a process that is in a user namespace already.
@@ -67,6 +75,24 @@ impl IdMaps {
     }
 }
 
+/// The runs, cut where the caller's own map goes on elsewhere: the kernel takes none that spans two of its parent's.
+fn split(runs: &[(u32, u32, u32)], own: &[(u32, u32, u32)]) -> Vec<(u32, u32, u32)> {
+    let mut pieces = Vec::new();
+    for (inside, outside, length) in runs {
+        let (mut done, end) = (0, *length);
+        while done < end {
+            let at = outside.saturating_add(done);
+            let holder = own.iter().find(|(first, _, count)| (*first..first.saturating_add(*count)).contains(&at));
+            // What the parent does not have is left for the kernel to refuse.
+            let room = holder.map_or(end - done, |(first, _, count)| first.saturating_add(*count) - at);
+            let piece = room.min(end - done);
+            pieces.push((inside + done, at, piece));
+            done += piece;
+        }
+    }
+    pieces
+}
+
 fn outside(runs: &[(u32, u32, u32)], id: u32) -> u32 {
     if runs.is_empty() {
         return id;
@@ -78,6 +104,14 @@ fn outside(runs: &[(u32, u32, u32)], id: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_are_cut_where_the_parents_are() {
+        let own = [(0, 1000, 1), (1, 100_000, 65_536)];
+        assert_eq!(split(&[(0, 0, 65_536)], &own), [(0, 0, 1), (1, 1, 65_535)]);
+        assert_eq!(split(&[(0, 5, 10)], &own), [(0, 5, 10)]);
+        assert_eq!(split(&[(0, 65_530, 100)], &own), [(0, 65_530, 7), (7, 65_537, 93)]);
+    }
 
     #[test]
     fn ids_inside_are_ids_outside_by_the_maps() {

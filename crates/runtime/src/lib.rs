@@ -33,6 +33,7 @@ mod process;
 mod reaper;
 mod reopen;
 mod rootfs;
+pub mod rootless;
 mod schedule;
 pub mod seccomp;
 mod stdio;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use berth_sys::clone::{Clone3, Side, clone3};
 use berth_sys::namespace::{bit, join, unshare};
-use berth_sys::{Errno, message};
+use berth_sys::{Errno, message, user_namespace};
 use oci_spec::runtime::{LinuxNamespace, LinuxTimeOffset};
 
 use crate::error::{Error, Result};
@@ -86,11 +86,14 @@ impl Namespaces {
     ) -> Result<Side> {
         let joined = self.open_joined()?;
         let flags = self.new & !(bit::CGROUP | bit::TIME);
-        let request = Clone3 { flags, cgroup, sibling: self.joins_user() };
-        if self.joins_user() {
+        let goes = !joined.is_empty() || self.new & bit::TIME != 0;
+        if self.joins_user() || (goes && user_namespace::is_nested()) {
+            let request = Clone3 { flags, cgroup, sibling: true };
+            let time = (self.new & bit::TIME != 0).then_some(offsets);
             // SAFETY: the caller vouches for a single thread.
-            return unsafe { spawn_between(&request, &joined) };
+            return unsafe { spawn_between(&request, &joined, time) };
         }
+        let request = Clone3 { flags, cgroup, sibling: false };
         let mut visit = Visit::default();
         for (kind, namespace) in &joined {
             visit.enter(*kind, namespace.as_fd())?;
@@ -136,15 +139,20 @@ impl Visit {
     fn make_time(&mut self, offsets: Option<&HashMap<String, LinuxTimeOffset>>) -> Result<()> {
         self.note(bit::TIME)?;
         unshare(bit::TIME).map_err(Error::process("make a time namespace"))?;
-        let Some(offsets) = offsets else { return Ok(()) };
-        let mut text = String::new();
-        for (clock, offset) in offsets {
-            let (seconds, nanoseconds) = (offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0));
-            text.push_str(&format!("{clock} {seconds} {nanoseconds}\n"));
-        }
-        std::fs::write("/proc/self/timens_offsets", text)
+        set_clocks(offsets)
             .map_err(|error| Error::InvalidSpec { field: "linux.timeOffsets", reason: error.to_string() })
     }
+}
+
+/// Writes the offsets of the clocks in the time namespace that the caller's next child will be in.
+fn set_clocks(offsets: Option<&HashMap<String, LinuxTimeOffset>>) -> std::io::Result<()> {
+    let Some(offsets) = offsets else { return Ok(()) };
+    let mut text = String::new();
+    for (clock, offset) in offsets {
+        let (seconds, nanoseconds) = (offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0));
+        text.push_str(&format!("{clock} {seconds} {nanoseconds}\n"));
+    }
+    std::fs::write("/proc/self/timens_offsets", text)
 }
 
 impl Drop for Visit {
@@ -158,16 +166,24 @@ impl Drop for Visit {
     }
 }
 
-/// A go-between enters every namespace, makes init as its sibling, and sends its pidfd home.
+/// Offsets of the clocks of a new time namespace, when there is to be one.
+type Clocks<'a> = Option<Option<&'a HashMap<String, LinuxTimeOffset>>>;
+
+/// A go-between enters every namespace (each given as its file, or as a pidfd), makes init as its sibling, and sends its
+/// pidfd home. For those who may not come back: from a user namespace, or to namespaces of the machine without its root.
 ///
 /// # Safety
 /// As for [`clone3`].
-unsafe fn spawn_between(request: &Clone3<'_>, joined: &[(u64, OwnedFd)]) -> Result<Side> {
+pub(crate) unsafe fn spawn_between(
+    request: &Clone3<'_>,
+    joined: &[(u64, OwnedFd)],
+    clocks: Clocks<'_>,
+) -> Result<Side> {
     let (here, there) = message::pair().map_err(Error::process("make a socket pair"))?;
     // SAFETY: the caller vouches for a single thread.
     let between = match unsafe { clone3(&Clone3::default()) }.map_err(Error::process("clone"))? {
         // SAFETY: still a single thread; every way out of the go-between is an exit.
-        Side::Child => match unsafe { enter_and_clone(request, joined) } {
+        Side::Child => match unsafe { enter_and_clone(request, joined, clocks) } {
             Ok(Side::Child) => return Ok(Side::Child),
             Ok(Side::Parent { pid, pidfd }) => {
                 let sent = message::send(there.as_fd(), &pid.to_le_bytes(), &[pidfd.as_fd()]);
@@ -199,7 +215,15 @@ unsafe fn spawn_between(request: &Clone3<'_>, joined: &[(u64, OwnedFd)]) -> Resu
 
 /// # Safety
 /// As for [`clone3`].
-unsafe fn enter_and_clone(request: &Clone3<'_>, joined: &[(u64, OwnedFd)]) -> berth_sys::Result<Side> {
+unsafe fn enter_and_clone(
+    request: &Clone3<'_>,
+    joined: &[(u64, OwnedFd)],
+    clocks: Clocks<'_>,
+) -> berth_sys::Result<Side> {
+    if let Some(offsets) = clocks {
+        unshare(bit::TIME)?;
+        set_clocks(offsets).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))?;
+    }
     // The user namespace last: the others may belong to the host, and the rights over them end there.
     for (kind, namespace) in joined.iter().filter(|(kind, _)| *kind != bit::USER) {
         join(namespace.as_fd(), *kind)?;

@@ -6,11 +6,13 @@ use berth_kit::guard::{Guard, stands};
 use berth_snapshot::Rootfs;
 use berth_sys::mount::Propagation;
 use berth_sys::namespace::bit;
+use berth_sys::user_namespace;
 use oci_spec::runtime::{Hooks, Linux, Mount, Process, Spec};
 
 use crate::bundle::{Bundle, Layered};
 use crate::error::{Error, Result};
 use crate::id_map::IdMaps;
+use crate::mount::device_binds;
 use crate::mount::option::{self, Options};
 use crate::namespace::Namespaces;
 use crate::process::ProcessPlan;
@@ -88,7 +90,8 @@ impl<'a> Plan<'a> {
             .flatten()
             .filter_map(|mount| planned(mount, &namespaces).transpose())
             .map(|planned| planned.map(|planned| with_subpath(planned, bundle)))
-            .collect::<Result<_>>()?;
+            .collect::<Result<Vec<_>>>()?;
+        let mounts = device_binds::beside(mounts, linux)?;
         Ok(Self {
             spec,
             linux,
@@ -99,7 +102,8 @@ impl<'a> Plan<'a> {
             init: bundle.extension.init,
             systemd: bundle.extension.systemd,
             hooks: None,
-            shifts_ids: bundle.extension.rootfs.is_some(),
+            // Below the machine's own user namespace the kernel maps no ids of mounts; there the ids are the same.
+            shifts_ids: bundle.extension.rootfs.is_some() && !user_namespace::is_nested(),
             namespaces,
             id_maps,
             mounts,

@@ -39,7 +39,11 @@ pub(crate) fn overlay(
 fn options(lower: &[OwnedFd], written: Option<(&OwnedFd, &OwnedFd)>) -> String {
     let name = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
     let layers: Vec<String> = lower.iter().map(name).collect();
-    let mut options = format!("lowerdir={},index=off,redirect_dir=off,metacopy=off", layers.join(":"));
+    let features = match berth_sys::user_namespace::is_nested() {
+        false => "index=off,redirect_dir=off,metacopy=off",
+        true => "index=off,userxattr",
+    };
+    let mut options = format!("lowerdir={},{features}", layers.join(":"));
     if let Some((upper, work)) = written {
         options.push_str(&format!(",upperdir={},workdir={}", name(upper), name(work)));
     }

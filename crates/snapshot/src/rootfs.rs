@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use berth_sys::Errno;
 use berth_sys::mount::{Change, NewFilesystem, attr, clone_tree, set_attributes};
 use berth_sys::process::FilesystemIds;
+use berth_sys::user_namespace;
 use rustix::fs::{CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
@@ -154,8 +155,16 @@ impl Rootfs {
                 }
             }
             // Renamed directories and hard links behave alike on every host, whatever its module's defaults.
-            for feature in ["index", "redirect_dir", "metacopy"] {
+            let features: &[&str] = match user_namespace::is_nested() {
+                false => &["index", "redirect_dir", "metacopy"],
+                // With attributes of its user's the kernel knows no redirection, and takes no word on it.
+                true => &["index"],
+            };
+            for feature in features {
                 new.text(feature, "off")?;
+            }
+            if user_namespace::is_nested() {
+                new.flag("userxattr")?;
             }
             new.mount(self.attributes())
         };

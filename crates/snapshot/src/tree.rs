@@ -5,6 +5,7 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use berth_sys::user_namespace::overlay_attribute;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
 
 use crate::error::{Error, Result};
@@ -108,7 +109,7 @@ fn copy_extended(from: &Path, to: &Path) -> Result<()> {
     };
     let mut value = vec![0u8; 65536];
     for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        if name.starts_with(b"trusted.overlay.") {
+        if name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.") {
             continue;
         }
         let size = rustix::fs::lgetxattr(from, name, &mut value).map_err(Error::io("read the attributes of", from))?;
@@ -124,7 +125,7 @@ fn is_directory(path: &Path) -> bool {
 
 fn is_opaque(path: &Path) -> bool {
     let mut value = [0u8; 4];
-    rustix::fs::lgetxattr(path, "trusted.overlay.opaque", &mut value).is_ok_and(|size| &value[..size] == b"y")
+    rustix::fs::lgetxattr(path, overlay_attribute("opaque"), &mut value).is_ok_and(|size| &value[..size] == b"y")
 }
 
 /// Removes whatever is at `path`, if anything is.

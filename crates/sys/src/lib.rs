@@ -31,6 +31,7 @@ pub mod schedule;
 pub mod seccomp;
 #[cfg(target_arch = "x86_64")]
 pub mod tsc;
+pub mod user_namespace;
 pub mod verity;
 
 pub use rustix::io::Errno;

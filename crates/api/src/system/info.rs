@@ -31,7 +31,7 @@ fn add_facts(info: &mut SystemInfo, facts: &Facts) {
     info.driver = Some(facts.storage_driver.clone());
     info.driver_status = Some(vec![
         vec!["Backing Filesystem".to_owned(), facts.backing_filesystem.clone()],
-        vec!["Id-mapped Layers".to_owned(), "true".to_owned()],
+        vec!["Id-mapped Layers".to_owned(), facts.maps_ids.to_string()],
     ]);
     info.docker_root_dir = Some(facts.data_root.clone());
     info.kernel_version = Some(facts.kernel.clone());
@@ -71,6 +71,7 @@ fn add_facts(info: &mut SystemInfo, facts: &Facts) {
 fn add_kernel(info: &mut SystemInfo, facts: &Facts) {
     let has = |name: &str| Some(facts.controllers.iter().any(|controller| controller == name));
     info.cgroup_driver = Some(match facts.systemd_cgroup {
+        _ if facts.no_cgroups => SystemInfoCgroupDriverEnum::NONE,
         true => SystemInfoCgroupDriverEnum::SYSTEMD,
         false => SystemInfoCgroupDriverEnum::CGROUPFS,
     });

@@ -5,6 +5,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
+use berth_sys::user_namespace::overlay_attribute;
 use rustix::{
     fs::{FileType, Stat},
     io::Errno,
@@ -45,7 +46,7 @@ fn directory<W: Write>(packer: &mut Packer<W>, open: BorrowedFd<'_>, path: &mut 
         packer.add(open, &name, path, &stat)?;
         if FileType::from_raw_mode(stat.st_mode).is_dir() {
             path.push(b'/');
-            if walk::has_xattr(open, &name, "trusted.overlay.opaque", Some(b"y")).map_err(failed(path))? {
+            if walk::has_xattr(open, &name, &overlay_attribute("opaque"), Some(b"y")).map_err(failed(path))? {
                 packer.add_mark([path, &b".wh..wh..opq"[..]].concat(), walk::mtime(&stat))?;
             }
             let below = walk::open_directory(open, &name).map_err(failed(path))?;
@@ -59,11 +60,11 @@ fn directory<W: Write>(packer: &mut Packer<W>, open: BorrowedFd<'_>, path: &mut 
 /// Overlay's features `redirect_dir` and `metacopy` leave names or contents in the layers below.
 fn refuse_partial(open: BorrowedFd<'_>, name: &[u8], path: &[u8], stat: &Stat) -> Result<()> {
     let key = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => "trusted.overlay.redirect",
-        FileType::RegularFile => "trusted.overlay.metacopy",
+        FileType::Directory => overlay_attribute("redirect"),
+        FileType::RegularFile => overlay_attribute("metacopy"),
         _ => return Ok(()),
     };
-    match walk::has_xattr(open, name, key, None) {
+    match walk::has_xattr(open, name, &key, None) {
         Ok(false) => Ok(()),
         Ok(true) => Err(Error::hostile(path, "it was made by an overlay with redirect_dir or metacopy")),
         Err(errno) => Err(Error::entry("read", path, errno)),

@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, io::Read, os::fd::BorrowedFd};
 
+use berth_sys::user_namespace::overlay_attribute;
 use rustix::{
     fs::{AtFlags, FileType, Mode, XattrFlags},
     io::Errno,
@@ -186,7 +187,7 @@ impl Layer<'_> {
 
     fn make_opaque(&mut self, path: &[u8]) -> Result<()> {
         let directory = self.parents.open(path, false)?;
-        let outcome = rustix::fs::fsetxattr(directory, "trusted.overlay.opaque", b"y", XattrFlags::empty());
+        let outcome = rustix::fs::fsetxattr(directory, overlay_attribute("opaque"), b"y", XattrFlags::empty());
         outcome.map_err(|errno| Error::entry("make opaque", path, errno))
     }
 

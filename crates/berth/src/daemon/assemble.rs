@@ -18,6 +18,7 @@ use berth_snapshot::{Snapshotter, copy::Copy, erofs::Erofs, overlay::Overlay};
 use berth_volume::Volumes;
 
 use super::{configuration::Configuration, facts, listen::Listeners};
+use crate::rootless;
 
 /// This program, even after its file was replaced by a newer one.
 const SELF: &str = "/proc/self/exe";
@@ -58,7 +59,9 @@ pub async fn engine(configuration: &Arc<Configuration>, listeners: &Listeners) -
     let volumes = Volumes::open(&volume_config, store.clone(), events.clone())?;
     let images = Images::open(store.clone(), snapshots.clone(), content, events.clone())?;
     let exe = program();
-    let relay = berth_network::relay::RelayProcess { exe: exe.clone(), dir: configuration.exec_root.join("relay") };
+    let is_between = rootless::is_inside();
+    let dir = configuration.exec_root.join(if is_between { "rootless" } else { "relay" });
+    let relay = berth_network::relay::RelayProcess { exe: exe.clone(), dir, is_between };
     let network_config = berth_network::NetworkConfig { relay: Some(relay), ..configuration.network.clone() };
     let networks =
         Networks::open(network_config, store.clone(), events.clone()).await.context("cannot open the networks")?;

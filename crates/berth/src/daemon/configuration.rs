@@ -11,6 +11,7 @@ use berth_spec::model::ResourcesUlimits;
 use serde_json::Value;
 
 use super::{file, network, option::Effect, options::OPTIONS, storage, value::Values};
+use crate::rootless::{self, Roots};
 
 const CONFIG_FILE: &str = "/etc/berth/daemon.json";
 const DATA_ROOT: &str = "/var/lib/berth";
@@ -67,7 +68,8 @@ impl Configuration {
     /// # Errors
     /// A sentence that names the option.
     pub fn load(flags: &Values) -> Result<Self> {
-        let path = flags.text("config-file").unwrap_or(CONFIG_FILE);
+        let usual = roots()?.config.display().to_string();
+        let path = flags.text("config-file").unwrap_or(&usual);
         let from_file = file::read(Path::new(path), flags.text("config-file").is_some())?;
         file::refuse_conflicts(flags, &from_file)
             .with_context(|| format!("unable to configure the daemon with file {path}"))?;
@@ -79,7 +81,10 @@ impl Configuration {
     fn read(file: PathBuf, values: Values) -> Result<Self> {
         refuse(&values)?;
         check_labels(&values)?;
-        let exec_root = absolute(values.text("exec-root").unwrap_or(EXEC_ROOT))?;
+        check_rootless(&values)?;
+        let roots = roots()?;
+        let root = |name: &str, usual: PathBuf| values.text(name).map_or(Ok(usual), absolute);
+        let exec_root = root("exec-root", roots.exec)?;
         let hosts = match values.list("hosts") {
             hosts if hosts.is_empty() => vec![format!("unix://{}", exec_root.join("berth.sock").display())],
             hosts => hosts,
@@ -97,6 +102,8 @@ impl Configuration {
             true => ("with systemd's driver it must be a slice, such as my.slice", "system.slice"),
             false => ("it must be an absolute cgroup path", "/berth"),
         };
+        let delegated = if rootless::is_inside() { berth_runtime::cgroup::delegated() } else { None };
+        let usual = delegated.unwrap_or_else(|| usual.to_owned());
         let profile =
             values.text("seccomp-profile").filter(|profile| *profile != "builtin").map(absolute).transpose()?;
         if let Some(profile) = &profile {
@@ -105,14 +112,14 @@ impl Configuration {
         Ok(Self {
             file,
             hosts,
-            data_root: absolute(values.text("data-root").unwrap_or(DATA_ROOT))?,
+            data_root: root("data-root", roots.data)?,
             pidfile: values.text("pidfile").map(absolute).transpose()?.unwrap_or_else(|| exec_root.join("berth.pid")),
             exec_root,
             log_level: log_level.unwrap_or_else(|| if values.flag("debug") { "debug" } else { "info" }.to_owned()),
             shm_bytes: values.parsed("default-shm-size", size, "it must be a size such as 64M")?.unwrap_or(64 << 20),
             stop_timeout_s: values.number("default-stop-timeout").unwrap_or(10),
             ulimits: ulimits(&values)?,
-            cgroup_parent: values.parsed("cgroup-parent", parent, wanted)?.unwrap_or_else(|| usual.to_owned()),
+            cgroup_parent: values.parsed("cgroup-parent", parent, wanted)?.unwrap_or(usual),
             systemd_cgroup,
             seccomp_profile: profile,
             log_driver,
@@ -158,6 +165,35 @@ impl Configuration {
     pub fn log_options(&self) -> HashMap<String, String> {
         self.values.map("log-opts").into_iter().collect()
     }
+}
+
+/// Where things are when nothing else is said.
+fn roots() -> Result<Roots> {
+    if rootless::is_needed() || rootless::is_inside() {
+        return rootless::roots();
+    }
+    Ok(Roots { data: DATA_ROOT.into(), exec: EXEC_ROOT.into(), config: CONFIG_FILE.into() })
+}
+
+/// What cannot be without root, and the other way round.
+fn check_rootless(values: &Values) -> Result<()> {
+    let is_rootless = rootless::is_needed() || rootless::is_inside();
+    if values.flag("rootless") && !is_rootless {
+        bail!("rootless: the daemon was started by root; start it as the user whose containers they are to be");
+    }
+    if !is_rootless {
+        return Ok(());
+    }
+    if values.text("storage-driver") == Some("erofs") {
+        bail!("storage-driver erofs needs root, as only root may mount images; use overlay2");
+    }
+    if let Some(host) = values.list("hosts").iter().find(|host| host.starts_with("tcp://")) {
+        bail!("host {host}: without root the daemon is in a network of its own; give it a unix:// socket");
+    }
+    if values.text("group").is_some() {
+        bail!("group: without root the socket is its user's alone");
+    }
+    Ok(())
 }
 
 /// Who makes the containers' cgroups: `native.cgroupdriver`.

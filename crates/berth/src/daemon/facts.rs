@@ -4,8 +4,10 @@ use std::{fs, path::Path};
 
 use berth_api::Facts;
 use berth_runtime::cgroup;
+use berth_sys::user_namespace;
 
 use super::{configuration::Configuration, listen::Listeners};
+use crate::rootless;
 
 /// The commit this was built from, when the build says so.
 pub const COMMIT: &str = match option_env!("BERTH_COMMIT") {
@@ -55,8 +57,49 @@ pub fn gather(configuration: &Configuration, listeners: &Listeners) -> Facts {
         facts.security_options.push("name=no-new-privileges".to_owned());
     }
     facts.warnings.clone_from(&listeners.warnings);
+    facts.maps_ids = !user_namespace::is_nested();
+    facts.no_cgroups = !cgroup::are_usable();
+    if rootless::is_inside() {
+        facts.security_options.push("name=rootless".to_owned());
+        facts.warnings.extend(limits_without_root(configuration, &facts));
+    }
     add_cgroups(&mut facts);
     facts
+}
+
+/// What an engine without root cannot do here, and why.
+fn limits_without_root(configuration: &Configuration, facts: &Facts) -> Vec<String> {
+    let mut limits = Vec::new();
+    if facts.no_cgroups {
+        limits.push(
+            "WARNING: Running in rootless mode without cgroups: no limits, no pause, no usage. They need cgroup v2, \
+             delegated to this user (systemd: start the daemon as a user service with Delegate=yes)"
+                .to_owned(),
+        );
+    }
+    match rootless::uplink_kind(&configuration.exec_root) {
+        Some(kind) => limits.push(format!(
+            "WARNING: Running in rootless mode: the network goes through {kind}, and published ports through berth \
+             itself, so that containers see no client's own address"
+        )),
+        None => limits.push(
+            "WARNING: Running in rootless mode without a way to other machines: install pasta (passt) or slirp4netns"
+                .to_owned(),
+        ),
+    }
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    let first: u16 = first.trim().parse().unwrap_or(1024);
+    if first > 1 {
+        limits.push(format!(
+            "WARNING: Running in rootless mode: ports below {first} cannot be published \
+             (sysctl net.ipv4.ip_unprivileged_port_start)"
+        ));
+    }
+    let ids = user_namespace::ids();
+    if ids < 65_536 {
+        limits.push(format!("WARNING: Running in rootless mode with {ids} ids: images may want 65536 (/etc/subuid)"));
+    }
+    limits
 }
 
 fn add_cgroups(facts: &mut Facts) {

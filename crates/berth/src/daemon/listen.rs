@@ -117,6 +117,8 @@ fn gid(wanted: Option<&str>) -> Result<u32> {
     };
     match wanted {
         Some(name) => find(name).or_else(|| name.parse().ok()).ok_or_else(|| anyhow!("group {name} not found")),
+        // Groups of the machine are none of a user namespace's.
+        None if berth_sys::user_namespace::is_nested() => Ok(0),
         None => Ok(find("berth").or_else(|| find("docker")).unwrap_or(0)),
     }
 }

@@ -32,6 +32,7 @@ use std::{ffi::OsString, process::ExitCode, sync::Arc};
 
 use anyhow::{Context, Result};
 
+use crate::rootless;
 use configuration::Configuration;
 
 /// Threads of the runtime: requests are short, and long work is on blocking threads.
@@ -80,6 +81,9 @@ fn run(arguments: &[OsString]) -> Result<()> {
         println!("configuration OK");
         return Ok(());
     }
+    if rootless::is_needed() {
+        return Err(rootless::enter(&configuration.exec_root));
+    }
     trace::start(&configuration);
     berth_sys::allocator::limit_arenas(ARENAS);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -125,5 +129,8 @@ async fn live(flags: value::Values, configuration: Arc<Configuration>, passed: V
     stop.connections().await;
     drop(watchdog);
     place.leave();
+    if rootless::is_inside() && engine.containers.counts().running == 0 {
+        rootless::leave(&configuration.exec_root);
+    }
     Ok(())
 }

@@ -117,7 +117,7 @@ pub const OPTIONS: &[Opt] = &[
     opt("publish-policy", "publish-policy", Text, "Whether published ports obey the host's input chains (\"publish\" | \"respect-host-input\")"),
     opt("raw-logs", "raw-logs", Flag, "Full timestamps without ANSI coloring"),
     opt("registry-mirror", "registry-mirrors", List, "Preferred registry mirror").reloads(),
-    opt("rootless", "rootless", Flag, "Enable rootless mode").refused("every container has a user namespace of its own, but the daemon needs root"),
+    opt("rootless", "rootless", Flag, "Run as an ordinary user; what happens anyway when one starts the daemon"),
     opt("seccomp-profile", "seccomp-profile", Text, "Path to seccomp profile, or \"builtin\""),
     opt("selinux-enabled", "selinux-enabled", Flag, "Enable selinux support").refused("SELinux labels are not built yet, and doing without would be unsafe"),
     opt("shutdown-timeout", "shutdown-timeout", Number, "Set the shutdown timeout in seconds (default 15)").reloads(),

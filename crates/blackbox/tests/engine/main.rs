@@ -37,6 +37,7 @@ mod pull;
 mod push;
 mod registry_tls;
 mod restart;
+mod rootless;
 mod run;
 mod scarce;
 mod storage;

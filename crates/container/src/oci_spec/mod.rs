@@ -13,6 +13,7 @@ mod security;
 use std::path::{Path, PathBuf};
 
 use berth_kit::guard::{Guard, stands};
+use berth_sys::user_namespace;
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 
@@ -124,6 +125,9 @@ fn sysctls(input: &Input) -> Value {
         all.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), json!("0"));
         if input.ids.is_some() {
             all.insert("net.ipv4.ping_group_range".to_owned(), json!("0 65535"));
+        } else if user_namespace::is_nested() {
+            let last = user_namespace::ids().saturating_sub(1);
+            all.insert("net.ipv4.ping_group_range".to_owned(), json!(format!("0 {last}")));
         } else {
             all.insert("net.ipv4.ping_group_range".to_owned(), json!("0 2147483647"));
         }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! mod.rs     the daemon's side: which relays there are, and the process that carries them
+//! binder.rs  where the sockets are made that listen
 //! wire.rs    what the two say to each other
 //! serve.rs   the process `berth relay`, which outlives the daemon
 //! tcp.rs udp.rs   connections and datagrams, carried
@@ -12,6 +13,7 @@
 //! comes there to a published port (`localhost` often means `::1` first) is accepted by a process of its own and carried
 //! on. The first relay starts it, and it ends when the last one has gone; a daemon that starts finds it by its socket.
 
+mod binder;
 mod serve;
 mod tcp;
 mod udp;
@@ -26,7 +28,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use serve::main;
+pub use binder::Binder;
+pub use serve::{hold, main};
 use wire::{Relay, Word};
 
 use crate::port::{Protocol, PublishedPort};
@@ -42,6 +45,9 @@ pub struct RelayProcess {
     pub exe: PathBuf,
     /// Directory of its socket.
     pub dir: PathBuf,
+    /// It stands between two networks, the machine's and that of an engine without root (`berth rootless`): every port is
+    /// its work, and this engine cannot start it.
+    pub is_between: bool,
 }
 
 /// The relays that there are, by the port they stand for.
@@ -59,21 +65,28 @@ impl Relays {
         Self { process, known: Arc::default(), start: Mutex::new(()) }
     }
 
-    /// Takes what comes to an address of the host for an IPv6 port to `target`; whether it does. One that is there already
-    /// stays. Blocks.
-    pub fn open(&self, port: &PublishedPort, at: IpAddr, target: SocketAddr) -> bool {
+    /// Whether every port is carried, because the machine's network is not the engine's.
+    pub fn carry_all(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.is_between)
+    }
+
+    /// Takes what comes to an address of the host for a port to `target`. One that is there already stays. Blocks.
+    ///
+    /// # Errors
+    /// Why it cannot be: most likely the address is in use.
+    pub fn open(&self, port: &PublishedPort, at: IpAddr, target: SocketAddr) -> std::io::Result<()> {
         if port.protocol == Protocol::Sctp {
-            return false;
+            return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "SCTP is not carried"));
         }
         let relay = Relay { protocol: port.protocol, at: SocketAddr::new(at, port.host_port), target };
         match self.say(&Word::Open(relay.clone()), true) {
             Ok(()) => {
                 self.known().insert(*port, relay);
-                true
+                Ok(())
             }
             Err(error) => {
-                tracing::debug!(%error, port = port.host_port, "no relay for IPv6");
-                false
+                tracing::debug!(%error, port = port.host_port, "no relay");
+                Err(error)
             }
         }
     }
@@ -101,6 +114,10 @@ impl Relays {
     fn say(&self, word: &Word, start: bool) -> std::io::Result<()> {
         let Some(process) = &self.process else { return Err(std::io::ErrorKind::Unsupported.into()) };
         match wire::say(&process.dir, word) {
+            Err(error) if process.is_between && wire::is_absence(&error) => {
+                let text = "the process that holds this engine's network is gone; stop the engine and start it again";
+                return Err(std::io::Error::new(std::io::ErrorKind::NotConnected, text));
+            }
             Err(error) if start && wire::is_absence(&error) => {}
             outcome => return outcome,
         }

@@ -3,14 +3,12 @@
 
 use std::{
     collections::HashMap,
-    os::fd::OwnedFd,
     path::Path,
     process::ExitCode,
     sync::{Arc, atomic::AtomicUsize, atomic::Ordering},
     time::Duration,
 };
 
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
@@ -18,6 +16,7 @@ use tokio::{
 };
 
 use super::{
+    binder::Binder,
     tcp, udp,
     wire::{Answer, PATIENCE, Relay, SOCKET, Word},
 };
@@ -27,7 +26,6 @@ use crate::port::Protocol;
 const LINE_BYTES_MAX: u64 = 16 << 20;
 /// How long the process stays without work.
 const IDLE: Duration = Duration::from_secs(1);
-const BACKLOG: i32 = 128;
 
 /// Connections that are being carried.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +51,7 @@ impl Drop for Carried {
 struct Process {
     listening: HashMap<Relay, AbortHandle>,
     load: Load,
+    binder: Binder,
 }
 
 /// Runs the relays' process with its socket in `dir`, until nobody needs it.
@@ -60,8 +59,7 @@ pub fn main(dir: &Path) -> ExitCode {
     // The daemon may be a leader of a session that ends.
     let _ = berth_sys::process::new_session();
     let _ = berth_sys::process::set_name(c"berth-relay");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.and_then(|runtime| runtime.block_on(run(dir))) {
+    match block(dir, Process::default(), false) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("berth relay: {error}");
@@ -70,14 +68,26 @@ pub fn main(dir: &Path) -> ExitCode {
     }
 }
 
-async fn run(dir: &Path) -> std::io::Result<()> {
+/// Runs relays whose sockets `binder` makes, for as long as the process lives.
+///
+/// # Errors
+/// The socket in `dir` cannot be had.
+pub fn hold(dir: &Path, binder: Binder) -> std::io::Result<()> {
+    block(dir, Process { binder, ..Process::default() }, true)
+}
+
+fn block(dir: &Path, process: Process, stays: bool) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(run(dir, process, stays))
+}
+
+async fn run(dir: &Path, mut process: Process, stays: bool) -> std::io::Result<()> {
     let path = dir.join(SOCKET);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let control = UnixListener::bind(&path)?;
-    let mut process = Process::default();
     loop {
         match tokio::time::timeout(IDLE, control.accept()).await {
             Ok(Ok((stream, _))) => {
@@ -86,6 +96,7 @@ async fn run(dir: &Path) -> std::io::Result<()> {
                 }
             }
             Ok(Err(error)) => return Err(error),
+            Err(_) if stays => {}
             // The socket stays: a dead one refuses at once.
             Err(_) if process.listening.is_empty() && process.load.0.load(Ordering::Acquire) == 0 => return Ok(()),
             Err(_) => {}
@@ -137,14 +148,13 @@ impl Process {
         if self.listening.contains_key(&relay) {
             return Ok(());
         }
-        let socket = bind(&relay)?;
+        let socket = self.binder.bind(&relay)?;
         let task = match relay.protocol {
             Protocol::Udp => {
                 let socket = tokio::net::UdpSocket::from_std(std::net::UdpSocket::from(socket))?;
                 tokio::spawn(udp::carry(socket, relay.target, self.load.clone()))
             }
             _ => {
-                net::listen(&socket, BACKLOG)?;
                 let listener = tokio::net::TcpListener::from_std(std::net::TcpListener::from(socket))?;
                 tokio::spawn(tcp::accept(listener, relay.target, self.load.clone()))
             }
@@ -158,22 +168,6 @@ impl Process {
             task.abort();
         }
     }
-}
-
-/// A socket of IPv6 alone: IPv4 belongs to the packet rules.
-fn bind(relay: &Relay) -> std::io::Result<OwnedFd> {
-    let (kind, protocol) = match relay.protocol {
-        Protocol::Udp => (SocketType::DGRAM, ipproto::UDP),
-        _ => (SocketType::STREAM, ipproto::TCP),
-    };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = net::socket_with(AddressFamily::INET6, kind, flags, Some(protocol))?;
-    sockopt::set_ipv6_v6only(&socket, true)?;
-    if relay.protocol == Protocol::Tcp {
-        sockopt::set_socket_reuseaddr(&socket, true)?;
-    }
-    net::bind(&socket, &relay.at)?;
-    Ok(socket)
 }
 
 #[cfg(test)]
@@ -193,7 +187,7 @@ mod tests {
         let place = dir.path().to_owned();
         let process = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(run(&place))
+            runtime.block_on(run(&place, Process::default(), false))
         });
         while !dir.path().join(SOCKET).exists() {
             std::thread::sleep(Duration::from_millis(1));

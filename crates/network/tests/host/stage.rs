@@ -132,7 +132,7 @@ pub async fn open(dir: &tempfile::TempDir) -> Networks {
     let place = dir.path().join("relay");
     std::fs::create_dir_all(&place).unwrap();
     // In place of the process, in this namespace: it ends when nothing is relayed, and begins again.
-    let relay = berth_network::relay::RelayProcess { exe: "/bin/true".into(), dir: place.clone() };
+    let relay = berth_network::relay::RelayProcess { exe: "/bin/true".into(), dir: place.clone(), is_between: false };
     std::thread::spawn(move || {
         while place.exists() {
             berth_network::relay::main(&place);

@@ -57,7 +57,7 @@ pub(super) enum Controller {
 }
 
 impl Controller {
-    fn parse(name: &str) -> Self {
+    pub(super) fn parse(name: &str) -> Self {
         match name {
             "cpu" => Self::Cpu,
             "cpuacct" => Self::Cpuacct,

@@ -13,6 +13,7 @@
 //! Sources: `Documentation/admin-guide/cgroup-v1/`, `Documentation/admin-guide/cgroup-v2.rst`, cgroups(7).
 
 mod create;
+mod delegation;
 pub mod device;
 mod device_filter;
 mod enter;
@@ -39,6 +40,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, openat};
 use serde::{Deserialize, Serialize};
 
+pub use delegation::{are_usable, delegated, settle};
 pub use error::{Error, Result};
 pub use layout::Version;
 pub use stat::Stats;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::file;
 use super::layout::{Controller, Layout, Version};
+use super::{delegation, file};
 
 /// The settings that exist here; each `true` means a limit of that kind will be accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,15 @@ pub struct Controllers {
 
 /// What the hierarchies of this machine offer; nothing at all if none is mounted.
 pub fn available() -> Controllers {
-    Layout::get().map_or_else(|_| Controllers::none(), |layout| probe(&layout))
+    let Ok(layout) = Layout::get() else { return Controllers::none() };
+    if !delegation::are_usable() {
+        return Controllers { version: layout.version, ..Controllers::none() };
+    }
+    let found = probe(&layout);
+    match delegation::controllers() {
+        Some(handed) => found.only(&handed),
+        None => found,
+    }
 }
 
 /// As [`available`], for any layout.
@@ -105,6 +113,28 @@ fn probe_v2(layout: &Layout) -> Controllers {
 }
 
 impl Controllers {
+    /// Without the limits of controllers that a part of version 2's hierarchy does not hand down. Rules for devices need
+    /// a program that only the machine's root may load; what is no device node there needs none.
+    fn only(self, handed: &[Controller]) -> Self {
+        let has = |controller| handed.contains(&controller);
+        let (memory, cpu, io) = (has(Controller::Memory), has(Controller::Cpu), has(Controller::Blkio));
+        Controllers {
+            memory: self.memory && memory,
+            swap: self.swap && memory,
+            memory_reservation: self.memory_reservation && memory,
+            cpu: self.cpu && cpu,
+            cpu_cfs: self.cpu_cfs && cpu,
+            cpuset: self.cpuset && has(Controller::Cpuset),
+            pids: self.pids && has(Controller::Pids),
+            blkio_weight: self.blkio_weight && io,
+            blkio_weight_device: self.blkio_weight_device && io,
+            blkio_throttle: self.blkio_throttle && io,
+            hugetlb: self.hugetlb && has(Controller::Hugetlb),
+            devices: false,
+            ..self
+        }
+    }
+
     fn none() -> Self {
         Controllers {
             version: Version::V1,

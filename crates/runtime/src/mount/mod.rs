@@ -3,6 +3,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod control;
+pub(crate) mod device_binds;
 pub(crate) mod filesystem;
 pub(crate) mod id_shift;
 pub(crate) mod kernel_tree;

@@ -1,5 +1,6 @@
 //! Limits of cgroup v2, with the conversions of v1's scales that OCI runtimes agree on.
 
+use berth_sys::user_namespace;
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources};
 
 use super::super::device::Rules;
@@ -33,6 +34,10 @@ impl Cgroup {
                 return Err(Error::InvalidUnified { key: key.clone() });
             }
             self.write(self.primary(), key, value)?;
+        }
+        if user_namespace::is_nested() {
+            // Its program may only be loaded by the machine's root; nodes cannot be made there either.
+            return Ok(());
         }
         match resources.devices() {
             Some(rules) if fresh || !rules.is_empty() => self.set_devices_v2(&Rules::of_container(rules), fresh),
