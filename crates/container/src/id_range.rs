@@ -41,12 +41,17 @@ impl IdRanges {
 
     /// Marks the range of a recovered container.
     pub fn claim(&self, range: IdRange) {
-        self.lock().insert((range.host_base - FIRST) / LEN);
+        // That of an engine without root is none of these, and all its containers share it.
+        if let Some(distance) = range.host_base.checked_sub(FIRST) {
+            self.lock().insert(distance / LEN);
+        }
     }
 
     /// Gives a range back.
     pub fn release(&self, range: IdRange) {
-        self.lock().remove(&((range.host_base.saturating_sub(FIRST)) / LEN));
+        if let Some(distance) = range.host_base.checked_sub(FIRST) {
+            self.lock().remove(&(distance / LEN));
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<u32>> {
@@ -66,6 +71,10 @@ mod tests {
         ranges.release(a);
         assert_eq!(ranges.take(), Some(a));
         assert!(std::iter::from_fn(|| ranges.take()).count() <= COUNT as usize);
+        assert_eq!(ranges.take(), None);
+        let shared = IdRange { host_base: 0, len: LEN };
+        ranges.claim(shared);
+        ranges.release(shared);
         assert_eq!(ranges.take(), None);
     }
 }

@@ -110,7 +110,11 @@ impl crate::containers::Shared {
     /// Kills whatever is left of a container's processes and removes its cgroup.
     pub(crate) fn kill_processes(&self, record: &crate::record::Record) {
         if !berth_runtime::cgroup::are_usable() {
-            return kill_first(record.state.pid);
+            return match record.state.pid {
+                // It never began: its first process ends with the supervisor that it waits for.
+                0 => berth_supervisor::kill(&self.config.bundle_dir(&record.id)),
+                pid => kill_first(pid),
+            };
         }
         let Ok(cgroup) = self.cgroup(record) else { return };
         let _ = cgroup.kill_all();

@@ -40,4 +40,4 @@ pub use client::Handle;
 pub use error::{Error, Result};
 pub use exit::ExitRecord;
 pub use settings::Settings;
-pub use spawn::{Spawned, spawn};
+pub use spawn::{Spawned, kill, spawn};

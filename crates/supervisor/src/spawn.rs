@@ -55,3 +55,14 @@ pub async fn spawn(bundle: &Path, program: &Path) -> Result<Spawned> {
         other => Err(Error::Protocol { path: bundle.to_owned(), answer: format!("{other:?}") }),
     }
 }
+
+/// Kills the supervisor of a bundle, if one listens there, and with it a container that waits at the gate. For containers
+/// without control groups, which cannot be found by these.
+pub fn kill(bundle: &Path) {
+    let Ok(path) = crate::path::SocketPath::in_bundle(bundle) else { return };
+    let Ok(stream) = StdStream::connect(path.get()) else { return };
+    if let Ok(peer) = rustix::net::sockopt::socket_peercred(&stream) {
+        // It may end by itself meanwhile.
+        let _ = rustix::process::kill_process(peer.pid, rustix::process::Signal::KILL);
+    }
+}

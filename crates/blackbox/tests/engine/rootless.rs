@@ -11,6 +11,8 @@ use tempfile::TempDir;
 
 /// The user, who exists in the test's mount namespace only, and the range of ids that it is given.
 const USER: u32 = 4711;
+/// The suite's own program, see src/bin/probe.rs.
+const PROBE: &str = env!("CARGO_BIN_EXE_probe");
 const RANGE: &str = "rootless-tester:7000000:65536\n";
 
 /// A host of its own for a user: mount and network namespace, an account, a way to another host.
@@ -95,7 +97,15 @@ impl Host {
         command
     }
 
+    /// The client, which would start a daemon of its own if nobody told it where one is to be.
     fn berth(&self, arguments: &[&str]) -> Output {
+        let socket = format!("BERTH_HOST=unix://{}", self.at("run/berth/berth.sock").display());
+        let program = self.at("berth").display().to_string();
+        command::run(self.user("env", &[&[socket.as_str(), &program], arguments].concat()), b"")
+    }
+
+    /// The client, left alone.
+    fn berth_alone(&self, arguments: &[&str]) -> Output {
         command::run(self.user(&self.at("berth").display().to_string(), arguments), b"")
     }
 
@@ -121,7 +131,9 @@ impl Host {
 
     fn import_busybox(&self) {
         let tar = self.at("busybox.tar");
-        fs::write(&tar, busybox::rootfs().expect("busybox-static")).expect("an archive");
+        let probe = fs::read(PROBE).expect("the probe");
+        let rootfs = busybox::rootfs_with(|archive| busybox::file(archive, "bin/probe", &probe, 0o755));
+        fs::write(&tar, rootfs.expect("busybox-static")).expect("an archive");
         self.berth(&["import", "--change", "ENV PATH=/bin", &tar.display().to_string(), "busybox"]).ok();
     }
 
@@ -146,15 +158,13 @@ impl Host {
     }
 
     /// What a client in this host hears from an address.
-    fn ask(&self, address: &str, port: &str) -> String {
-        let mut command = self.root(&["busybox", "nc", "-w", "3", address, port]);
-        command.stdin(Stdio::piped());
-        command::run(command, b"GET /text HTTP/1.0\r\n\r\n").text()
+    fn ask(&self, address: &str) -> String {
+        command::run(self.root(&[PROBE, "http", address]), b"").text()
     }
 
     /// A web server of the host's, at an address.
     fn serve(&self, address: &str) -> Server {
-        fs::write(self.at("text"), "from the host").expect("a page");
+        fs::write(self.at("index.html"), "from the host").expect("a page");
         let place = self.place.path().display().to_string();
         let mut command = self.root(&["busybox", "httpd", "-f", "-p", address, "-h", &place]);
         Server(command.spawn().expect("busybox"))
@@ -206,6 +216,7 @@ fn a_user_without_root_has_an_engine() {
     let mut host = Host::new();
     host.start(PATH);
     host.import_busybox();
+    assert!(host.berth_alone(&["version"]).ok().contains("Server"));
     // Root inside is nobody's root outside, and not the daemon's either: its namespace is below that.
     assert_eq!(host.berth(&["run", "--rm", "busybox", "id", "-u"]).ok(), "0");
     let map = host.berth(&["run", "--rm", "busybox", "awk", "{ n += $3 } END { print n }", "/proc/self/uid_map"]);
@@ -268,32 +279,29 @@ fn network_by(uplink: &str) {
     host.import_busybox();
     let near = host.serve("10.91.0.1:9000");
     let local = host.serve("127.0.0.1:9001");
-    let fetch = |address: &str| {
-        let text = format!("printf 'GET /text HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {address}");
-        host.berth(&["run", "--rm", "busybox", "sh", "-c", &text]).text()
-    };
-    eventually("the host's server answers", 20, || fetch("10.91.0.1 9000").contains("from the host").then_some(()));
-    assert!(!fetch("10.0.2.2 9001").contains("from the host"), "the host's loopback is nobody's business");
+    let fetch = |address: &str| host.berth(&["run", "--rm", "busybox", "probe", "http", address]).text();
+    eventually("the host's server answers", 20, || fetch("10.91.0.1:9000").contains("from the host").then_some(()));
+    assert!(!fetch("10.0.2.2:9001").contains("from the host"), "the host's loopback is nobody's business");
     drop((near, local));
-    let serve = "echo from the container >/tmp/text; exec httpd -f -p 80 -h /tmp";
+    let serve = "echo from the container >/tmp/index.html; exec httpd -f -p 80 -h /tmp";
     host.berth(&["run", "-d", "--name", "web", "-p", "8080:80", "busybox", "sh", "-c", serve]).ok();
     for address in ["127.0.0.1", "10.91.0.1"] {
-        let answers = || host.ask(address, "8080").contains("from the container").then_some(());
+        let answers = || host.ask(&format!("{address}:8080")).contains("from the container").then_some(());
         eventually("the container answers", 20, answers);
     }
     host.berth(&["run", "--rm", "-p", "8080:80", "busybox", "true"]).fails("already allocated");
     let other = host.serve("0.0.0.0:8081");
-    eventually("the host's server is there", 10, || (!host.ask("127.0.0.1", "8081").is_empty()).then_some(()));
+    eventually("the host's server is there", 10, || (!host.ask("127.0.0.1:8081").is_empty()).then_some(()));
     host.berth(&["run", "--rm", "-p", "8081:80", "busybox", "true"]).fails("address already in use");
     drop(other);
     host.berth(&["run", "--rm", "-p", "81:80", "busybox", "true"]).fails("permission denied");
     // Ports go on without the daemon, and are the next one's.
     host.kill();
-    assert!(host.ask("127.0.0.1", "8080").contains("from the container"));
+    assert!(host.ask("127.0.0.1:8080").contains("from the container"));
     host.start(&tools.display().to_string());
     assert!(host.berth(&["info"]).stderr.contains(uplink));
     host.berth(&["rm", "-f", "web"]).ok();
-    assert_eq!(host.ask("127.0.0.1", "8080"), "");
+    assert_eq!(host.ask("127.0.0.1:8080"), "");
     host.stop();
     eventually("nothing of it runs", 10, || host.processes().is_empty().then_some(()));
 }
