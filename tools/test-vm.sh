@@ -23,7 +23,7 @@ run() {
     rm -f target/test-vm.failed
     {
         timeout --kill-after=10 "${BERTH_TEST_VM_LIMIT_S:-900}" \
-            cargo nextest run --locked --no-fail-fast --test-threads "$jobs" --success-output immediate "$@" 2>&1 ||
+            cargo nextest run --profile machine --locked --no-fail-fast --test-threads "$jobs" --success-output immediate "$@" 2>&1 ||
             touch target/test-vm.failed
     } | sed -u 's/\x1b\[[0-9;]*m//g' | tee -a "$log" |
         grep -E '^ +(PASS|FAIL|TIMEOUT|SIG[A-Z]+) |^ *skipped: |^error|panicked at|^ *assertion|^ +(left|right): ' || true

@@ -12,6 +12,8 @@
 //! /share/<n>             what is shared with the guest
 //! ```
 
+mod old;
+
 use std::{
     fs,
     os::unix::fs::DirBuilderExt as _,
@@ -78,6 +80,9 @@ pub fn bundle(dir: &Path, plan: &Plan, machine: Machine, shares: &[Share], tsc_k
     for (directory, mode) in [(&root, 0o755), (&run, 0o700)] {
         fs::DirBuilder::new().recursive(true).mode(mode).create(directory).map_err(Error::file("make", directory))?;
     }
+    for own in std::iter::once(&run).chain(&plan.disk) {
+        old::give(own, plan.ids.0)?;
+    }
     let command = crate::monitor::command(dir, plan, machine, !shares.is_empty(), tsc_khz)?;
     let mut mounts = system(&root)?;
     mounts.extend([
@@ -107,12 +112,9 @@ pub fn bundle(dir: &Path, plan: &Plan, machine: Machine, shares: &[Share], tsc_k
     // The filter is one for the jail; what it lets through, a monitor without capabilities is refused by the kernel.
     let filter: &[&str] = if shares.is_empty() { &[] } else { SHARE_CAPABILITIES };
     let place = Place { ids: plan.ids, cgroup: &plan.cgroup, resources: &plan.resources, host_network: false };
+    old::ask_for_maps(&root, &mut mounts);
     let spec = specification(&place, &root, process(&command.arguments, &[]), &mounts, filter, &[])?;
-    let id_range = Some(IdRange { host_base: plan.ids.0, len: plan.ids.1 });
-    // Given as layers, so that the runtime shows root and binds through the jail's id map.
-    let rootfs = Some(Rootfs { lower: Vec::new(), upper: root.clone(), work: root, read_only: false, volatile: false });
-    let extension = Extension { rootfs, id_range, ..Extension::default() };
-    Ok(Bundle { dir: dir.to_owned(), spec, extension })
+    Ok(Bundle { dir: dir.to_owned(), spec, extension: extension(root, plan.ids) })
 }
 
 /// A monitor whose command line is somebody else's: a machine of its own.
@@ -144,6 +146,7 @@ pub fn confined(dir: &Path, wanted: &Confined<'_>) -> Result<Bundle> {
     for (directory, mode) in [(&root, 0o755), (&run, 0o700)] {
         fs::DirBuilder::new().recursive(true).mode(mode).create(directory).map_err(Error::file("make", directory))?;
     }
+    old::give(&run, wanted.ids.0)?;
     let mut mounts = system(&root)?;
     mounts.push(bind("/vm/run", &run, "rw"));
     mounts.extend(
@@ -159,10 +162,22 @@ pub fn confined(dir: &Path, wanted: &Confined<'_>) -> Result<Bundle> {
     let resources = LinuxResources::default();
     let place =
         Place { ids: wanted.ids, cgroup: wanted.cgroup, resources: &resources, host_network: wanted.host_network };
+    old::ask_for_maps(&root, &mut mounts);
     let spec = specification(&place, &root, process, &mounts, &[], wanted.devices)?;
-    let id_range = Some(IdRange { host_base: wanted.ids.0, len: wanted.ids.1 });
-    let rootfs = Some(Rootfs { lower: Vec::new(), upper: root.clone(), work: root, read_only: false, volatile: false });
-    Ok(Bundle { dir: dir.to_owned(), spec, extension: Extension { rootfs, id_range, ..Extension::default() } })
+    Ok(Bundle { dir: dir.to_owned(), spec, extension: extension(root, wanted.ids) })
+}
+
+/// What the runtime is told beside the specification. The root is given as layers, so that root and binds are shown
+/// through the jail's id map; where the root's file system has no such maps, binds ask for them one by one.
+fn extension(root: PathBuf, (base, len): (u32, u32)) -> Extension {
+    let rootfs = old::maps_ids(&root).then(|| Rootfs {
+        lower: Vec::new(),
+        upper: root.clone(),
+        work: root,
+        read_only: false,
+        volatile: false,
+    });
+    Extension { rootfs, id_range: Some(IdRange { host_base: base, len }), ..Extension::default() }
 }
 
 /// What differs between jails beside their contents.

@@ -180,7 +180,7 @@ fn change_and_reboot(engine: &Engine, mut port: Port) {
     port.ask("insmod /more/virtio_balloon.ko; echo balloon-$((4+4))", "balloon-8");
     engine.berth(&["vm", "set", "--balloon", "100m", "one"]).ok();
     let reached = || (inspect(engine, "one")["BalloonBytes"] == 100 << 20).then_some(());
-    eventually("the balloon is there", 30, reached);
+    eventually("the balloon is there", 60, reached);
 
     // The guest hears the power button, and the machine is started anew, with what was set.
     engine.berth(&["vm", "reboot", "one"]).ok();
@@ -214,7 +214,7 @@ fn a_machine_outlives_the_daemon_and_is_found_again() {
         let got = engine.host(&[env!("CARGO_BIN_EXE_probe"), "http", &format!("{address}:80")]);
         got.text().contains("found").then_some(())
     };
-    eventually("the host reaches the guest", 20, published);
+    eventually("the host reaches the guest", 60, published);
     engine.kill_daemon();
     let got = engine.host(&[env!("CARGO_BIN_EXE_probe"), "http", &format!("{address}:80")]);
     assert!(got.text().contains("found"), "it serves without a daemon: {}", got.stderr);
@@ -225,12 +225,12 @@ fn a_machine_outlives_the_daemon_and_is_found_again() {
     port.ask("echo still-$Z", "still-same");
     // The guest's own end is seen by the daemon that found it.
     port.stream.write_all(b"poweroff -f\n").expect("typing");
-    eventually("its end is booked", 30, || (status(&engine, "kept") == "off").then_some(()));
+    eventually("its end is booked", 60, || (status(&engine, "kept") == "off").then_some(()));
     // A keeper that is killed takes its monitor along, and the next start finds the place clean.
     engine.berth(&["vm", "start", "kept"]).ok();
     let run = engine.place().join("run/machines/kept");
     berth_blackbox::engine::signal(process_with(&run).expect("a keeper"), "KILL");
-    eventually("its loss is booked", 30, || (status(&engine, "kept") == "off").then_some(()));
+    eventually("its loss is booked", 60, || (status(&engine, "kept") == "off").then_some(()));
     assert_eq!(inspect(&engine, "kept")["LastExit"]["reason"], "lost");
     engine.berth(&["vm", "start", "kept"]).ok();
     engine.berth(&["vm", "stop", "--force", "kept"]).ok();
@@ -257,7 +257,7 @@ fn firmware_boots_a_disk_and_a_machine_travels() {
     engine.berth(&["vm", "autostart", "twin"]).ok();
     engine.stop_daemon();
     engine.start_daemon();
-    eventually("it started with the daemon", 30, || (status(&engine, "twin") == "running").then_some(()));
+    eventually("it started with the daemon", 60, || (status(&engine, "twin") == "running").then_some(()));
     assert_eq!(status(&engine, "disk"), "off");
     engine.berth(&["vm", "stop", "--force", "twin"]).ok();
     engine.berth(&["vm", "rm", "disk"]).ok();

@@ -9,9 +9,10 @@ use berth_blackbox::{guest::Guest, machine::obtain_kernel, skip};
 const SCRIPT: &str = r#"
 is() { echo "IS $1 $(eval "$2" 2>&1 | tr '\n' ' ')"; }
 modprobe kvm_amd && modprobe tun || exit 1
-# Its tmpfs cannot show files under other ids.
-mkdir -p /var/log /var/engine
-berth daemon --exec-root /var/engine -H unix:///run/engine.sock --log-level info >/var/log/berth 2>&1 &
+mkdir -p /var/log
+# Its tmpfs cannot show files under other ids, and the runtime root is on one.
+grep " /run tmpfs " /proc/mounts >/dev/null || mount -t tmpfs run /run
+berth daemon -H unix:///run/engine.sock --log-level info >/var/log/berth 2>&1 &
 export DOCKER_HOST=unix:///run/engine.sock
 n=0
 until berth version >/dev/null 2>&1; do n=$((n + 1)); sleep 0.2; [ $n -lt 300 ] || { cat /var/log/berth; exit 1; }; done
@@ -23,10 +24,15 @@ asks="--isolation vm --annotation io.berth.vm.wanted-monitor=berth"
 inside='B=/bin/busybox; echo $($B uname -n) $($B wc -l </proc/mounts); $B ping -c 1 -W 20 172.17.0.1 >/dev/null && echo reached; exit 42'
 is ran "berth run --name it --hostname inner $asks base sh -c '$inside'; echo code \$?"
 is shown "berth inspect --format '{{index .HostConfig.Annotations \"io.berth.vm.monitor\"}}: {{index .HostConfig.Annotations \"io.berth.vm.why\"}}' it"
-berth run -d --name stays $asks base sh -c 'while :; do /bin/busybox sleep 1; done' >/dev/null
+serve='B=/bin/busybox; echo found >/index.html; $B httpd -p 80 -h /; while :; do $B sleep 1; done'
+berth run -d --name stays -m 64m -p 8080:80 $asks base sh -c "$serve" >/dev/null
 is monitor "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -A3 '^/vm/berth'"
 is exec "berth exec stays sh -c 'echo kept >/file; /bin/busybox cat /file'"
 is copied "berth cp stays:/file - | tar xOf -"
+is published "n=0; until printf 'GET /index.html HTTP/1.0\r\n\r\n' | nc -w 10 127.0.0.1 8080 2>/dev/null | grep found || [ \$n = 20 ]; do n=\$((n + 1)); sleep 1; done"
+berth pause stays >/dev/null; is paused "berth inspect --format '{{.State.Status}}' stays"; berth unpause stays >/dev/null
+is stats "berth stats --no-stream --format '{{.PIDs}} {{.MemUsage}}' stays"
+is updated "berth update -m 32m stays >/dev/null; berth exec stays /bin/busybox cat /sys/fs/cgroup/memory.max"
 berth kill stays >/dev/null; is killed "berth wait stays"
 berth rm -f stays >/dev/null
 is volume "berth run --rm $asks -v /base:/there base sh -c true"
@@ -48,7 +54,7 @@ fn containers_run_on_the_engines_own_monitor() {
         Ok(guest) => guest,
         Err(why) => skip!("{why}"),
     };
-    let said = guest.boot_with_kvm().finish(400);
+    let said = guest.boot_with_kvm().finish(460);
     let is = |name: &str| {
         let line = said.lines().find_map(|line| line.trim().strip_prefix(&format!("IS {name} ")));
         line.unwrap_or_else(|| panic!("nothing about {name}:\n{said}")).trim().to_owned()
@@ -57,6 +63,11 @@ fn containers_run_on_the_engines_own_monitor() {
     assert!(is("shown").starts_with("berth-kvm: ") && is("shown").ends_with("is asked for"), "{said}");
     assert_eq!(is("monitor"), "/vm/berth vmm --config /vm/vmm.json");
     assert_eq!([is("exec"), is("copied"), is("killed")], ["kept", "kept", "137"], "{said}");
+    assert_eq!([is("published"), is("paused")], ["found", "paused"], "{said}");
+    // A shell, a server, and mostly a pause.
+    assert!(["2 ", "3 "].iter().any(|count| is("stats").starts_with(count)), "{said}");
+    assert!(is("stats").ends_with("/ 64MiB"), "{said}");
+    assert_eq!(is("updated"), (32 << 20).to_string(), "{said}");
     assert!(is("volume").contains("berth's own monitor does not share directories yet"), "{said}");
     assert_eq!(is("left"), "0", "{said}");
     // Not asked for, it is not taken: the probe finds this KVM slow.

@@ -62,7 +62,7 @@ fn a_machine_runs_what_a_container_runs() {
 fn a_running_machine_takes_every_verb_and_keeps_its_changes() {
     let engine = engine!();
     let id = engine.run("live", &["sh", "-c", "echo started >> /log; cat /log; exec sleep 1000"], vm(json!({})));
-    eventually("the program runs", 20, || (engine.logs(&id).0 == "started\n").then_some(()));
+    eventually("the program runs", 60, || (engine.logs(&id).0 == "started\n").then_some(()));
     let exec = engine.cli(&["exec", "-e", "A=b", "live", "sh", "-c", "echo $A; exit 3"]);
     assert_eq!(
         (exec.code(3), engine.cli_with(&["exec", "-i", "live", "cat"], b"typed").ok()),
@@ -78,7 +78,7 @@ fn a_running_machine_takes_every_verb_and_keeps_its_changes() {
     assert_eq!(engine.wait(&id), 137);
     engine.cli(&["start", "live"]).ok();
     let kept = || engine.logs(&id).0.ends_with("started\nstarted\n").then_some(());
-    eventually("the change is still there", 20, kept);
+    eventually("the change is still there", 60, kept);
     engine.cli(&["stop", "-t", "1", "live"]).ok();
     assert_eq!(engine.inspect(&id)["State"]["ExitCode"], 137);
 }
@@ -96,7 +96,7 @@ fn a_machine_is_on_the_network_like_any_container() {
     let ask = get(&address);
     // A container of the usual kind, whichever the suite's others are.
     let asked = || engine.cli(&["run", "--rm", "--runtime", "berth", "busybox", "sh", "-c", &ask]).text();
-    eventually("another container reaches it", 30, || asked().contains("found").then_some(()));
+    eventually("another container reaches it", 60, || asked().contains("found").then_some(()));
     let published = engine.host(&[env!("CARGO_BIN_EXE_probe"), "http", "127.0.0.1:18480"]).text();
     assert!(published.contains("found"), "{published}");
     let gateway = networks["bridge"]["Gateway"].as_str().expect("a gateway").to_owned();
@@ -197,7 +197,7 @@ fn volumes_and_binds_are_the_same_files_inside() {
 fn files_go_in_and_come_out_whether_it_runs_or_not() {
     let engine = engine!();
     let id = engine.run("held", &["sh", "-c", "echo made > /made; exec sleep 1000"], vm(json!({})));
-    eventually("the file is there", 20, || {
+    eventually("the file is there", 60, || {
         (engine.cli(&["exec", "held", "test", "-e", "/made"]).code == 0).then_some(())
     });
     let place = engine.place().join("in");

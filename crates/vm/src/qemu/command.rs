@@ -79,10 +79,12 @@ fn memory(plan: &Plan, share: bool) -> String {
     if share { format!("memory-backend-memfd,{size},share=on") } else { format!("memory-backend-ram,{size}") }
 }
 
+/// What the kernel is told. A guest of one container has little to gain from slow grace periods, and its start waits for
+/// several: control groups, namespaces, devices.
 fn kernel_line(plan: &Plan, tsc_khz: u64) -> String {
     let mut words = "console=ttyS0 quiet loglevel=3 panic=-1 reboot=t rdinit=/init random.trust_cpu=on \
                      no_timer_check audit=0 mitigations=auto i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd \
-                     cryptomgr.notests init_on_free=1"
+                     cryptomgr.notests init_on_free=1 rcupdate.rcu_expedited=1"
         .to_owned();
     if plan.backend == Backend::QemuTcg {
         words.push_str(&format!(" tsc_early_khz={tsc_khz} tsc=reliable"));

@@ -21,6 +21,12 @@ BERTH_NESTED=1 /nested --ignored --exact inside_of_a_guest --nocapture
 poweroff -f
 ";
 
+/// Copies QEMU with its libraries and firmware to where it looks for them.
+const QEMU: &str = "set -e; qemu=/usr/bin/qemu-system-x86_64
+for file in $qemu $(ldd $qemu | grep -o '/[^ ]*'); do mkdir -p .$(dirname $file); cp -L $file .$file; done
+mkdir -p usr/share/qemu; cp -L /usr/share/qemu/*.bin /usr/share/qemu/*.rom usr/share/qemu/ 2>/dev/null || true
+[ -e usr/share/qemu/bios-microvm.bin ] || cp -L /usr/share/seabios/bios-microvm.bin usr/share/qemu/";
+
 /// The program under test.
 pub fn berth() -> Option<PathBuf> {
     std::env::var_os("BERTH_TEST_BINARY").map(PathBuf::from).filter(|path| path.exists())
@@ -93,6 +99,9 @@ fn pack(home: &Path, program: &Path) -> Result<PathBuf, String> {
     let busybox = busybox.ok_or("busybox is not installed")?;
     copy(busybox, &stage.join("bin/busybox"))?;
     copy(busybox, &stage.join("image/bin/busybox"))?;
+    if std::env::var_os("BERTH_TEST_BESIDE_QEMU").is_some() {
+        shell(&stage, QEMU)?;
+    }
     fs::write(stage.join("init"), INIT).map_err(|error| error.to_string())?;
     shell(&stage, "chmod 755 init nested berth bin/busybox image/bin/busybox")?;
     let initramfs = home.join("initramfs.cpio");

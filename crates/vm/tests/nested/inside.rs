@@ -1,17 +1,25 @@
 //! What is tried inside of the outer machine: boots by both entries, a container, disk and network, snapshot and restore.
 
-use std::{fs, io::Read as _, net::Ipv4Addr, os::fd::AsFd as _, path::Path, process::Command, time::Instant};
+use std::{
+    fs,
+    io::Read as _,
+    net::Ipv4Addr,
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+    process::Command,
+    time::Instant,
+};
 
 use berth_sys::interface;
 use berth_vm::message::{Answer, Create, Interface, Request, Setup, Upper};
 use serde_json::json;
 
 use super::{
-    DONE, REPORT,
+    DONE, REPORT, beside,
     machine::{MAC, Machine, Shape},
 };
 
-const TAP: &str = "tap0";
+pub(super) const TAP: &str = "tap0";
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 const GUEST: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
 /// What the container does: more than is cached is written, flushed and read again.
@@ -30,6 +38,7 @@ pub fn main() {
     boots_and_runs_a_container();
     boots_in_64_bit_mode();
     goes_on_from_a_snapshot();
+    beside::measure();
     println!("{DONE}");
 }
 
@@ -52,12 +61,25 @@ fn boots_and_runs_a_container() {
     println!("{REPORT} exits of the boot: {} ports, {} registers", status["port_exits"], status["register_exits"]);
     machine.ask(Request::Setup(Box::new(setup())));
     ping();
+    let output = run(&mut machine, SCRIPT);
+    assert_eq!(machine.exit_code(), Some(42));
+    let (pss, anonymous) = machine.own_memory_kib();
+    println!("{REPORT} the monitor's own memory: {pss} KiB PSS, {anonymous} KiB of it anonymous");
+    assert_eq!(machine.end(), 0);
+    let mut said = String::new();
+    fs::File::from(output).read_to_string(&mut said).expect("output");
+    println!("{REPORT} it said: {}", said.trim().replace('\n', ", "));
+    assert_eq!(said, "container on 2 processors\nkept\n");
+}
+
+/// Starts a container that runs `script`; where its output comes.
+pub(super) fn run(machine: &mut Machine, script: &str) -> OwnedFd {
     let spec = json!({
         "ociVersion": "1.2.0",
         "root": {"path": "rootfs"},
         "process": {
             "user": {"uid": 0, "gid": 0}, "cwd": "/", "env": ["PATH=/bin"],
-            "args": ["/bin/busybox", "sh", "-c", SCRIPT],
+            "args": ["/bin/busybox", "sh", "-c", script],
         },
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc"},
@@ -70,17 +92,10 @@ fn boots_and_runs_a_container() {
     let create = Create { spec, init: false, groups: Vec::new(), terminal: None };
     assert!(matches!(machine.ask(Request::Create(Box::new(create))), Answer::Started { .. }));
     machine.ask(Request::Release);
-    assert_eq!(machine.exit_code(), Some(42));
-    let (pss, anonymous) = machine.own_memory_kib();
-    println!("{REPORT} the monitor's own memory: {pss} KiB PSS, {anonymous} KiB of it anonymous");
-    assert_eq!(machine.end(), 0);
-    let mut said = String::new();
-    fs::File::from(output).read_to_string(&mut said).expect("output");
-    println!("{REPORT} it said: {}", said.trim().replace('\n', ", "));
-    assert_eq!(said, "container on 2 processors\nkept\n");
+    output
 }
 
-fn setup() -> Setup {
+pub(super) fn setup() -> Setup {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     let interface = Interface {
         name: "eth0".to_owned(),

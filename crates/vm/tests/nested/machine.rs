@@ -86,6 +86,52 @@ impl Machine {
             .stderr(errors)
             .spawn()
             .expect("monitor");
+        Self::heard(monitor, &listener, control, serial)
+    }
+
+    /// As [`Machine::start`], on QEMU's `microvm`, with the same kernel, accelerator and devices.
+    pub fn start_on_qemu(home: &Path, shape: Shape<'_>) -> Self {
+        fs::create_dir_all(home).expect("home");
+        let (agent, serial) = (home.join("agent"), home.join("serial"));
+        let listener = UnixListener::bind(&agent).expect("listen");
+        let mut command = Command::new("/usr/bin/qemu-system-x86_64");
+        command.args(["-L", "/usr/share/qemu", "-nodefaults", "-no-user-config", "-nographic", "-no-reboot"]);
+        command.args(["-M", "microvm,acpi=on,pit=off,pic=off,rtc=off,isa-serial=on,x-option-roms=off"]);
+        command.args(["-accel", "kvm", "-cpu", "host", "-global", "virtio-mmio.force-legacy=false"]);
+        command.args(["-m", &format!("{}M", MEMORY_BYTES >> 20), "-smp", &shape.vcpus.to_string()]);
+        command.args([
+            "-kernel",
+            "/vm/kernel",
+            "-initrd",
+            "/vm/initramfs",
+            "-append",
+            COMMAND_LINE,
+            "-serial",
+            "stdio",
+        ]);
+        command.arg("-chardev").arg(format!("socket,id=agent,path={}", agent.display()));
+        command.args(["-device", "virtio-serial-device", "-device"]);
+        command.arg(format!("virtserialport,chardev=agent,name={}", berth_vm::guest::PORT));
+        command.args(["-device", "virtio-rng-device", "-device", "virtio-balloon-device,free-page-reporting=on"]);
+        let root = (Path::new("/run/root.img"), "on", berth_vm::guest::ROOT_SERIAL);
+        let upper = shape.disk.map(|path| (path, "off", berth_vm::guest::UPPER_SERIAL));
+        for (path, read_only, serial) in std::iter::once(root).chain(upper) {
+            let file = format!("if=none,id={serial},format=raw,readonly={read_only},file={}", path.display());
+            command.args(["-drive", &file, "-device", &format!("virtio-blk-device,drive={serial},serial={serial}")]);
+        }
+        if let Some(tap) = shape.tap {
+            let mac = MAC.map(|byte| format!("{byte:02x}")).join(":");
+            command.args(["-netdev", &format!("tap,id=net,ifname={tap},script=no,downscript=no")]);
+            command.args(["-device", &format!("virtio-net-device,netdev=net,mac={mac}")]);
+        }
+        let output = fs::File::create(&serial).expect("serial");
+        let errors = output.try_clone().expect("clone");
+        let monitor = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn().expect("QEMU");
+        Self::heard(monitor, &listener, PathBuf::new(), serial)
+    }
+
+    /// A machine whose monitor has called.
+    fn heard(monitor: Child, listener: &UnixListener, control: PathBuf, serial: PathBuf) -> Self {
         listener.set_nonblocking(true).expect("nonblocking");
         let started = Instant::now();
         let channel = loop {
@@ -178,6 +224,12 @@ impl Machine {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Kills the monitor.
+    pub fn kill(mut self) {
+        self.monitor.kill().expect("kill");
+        self.monitor.wait().expect("wait");
     }
 
     /// Joins the container's output; what it will be read from.

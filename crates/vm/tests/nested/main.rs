@@ -6,8 +6,9 @@
 //!                                                                                  ─► berth vmm ─► Debian's kernel, agent
 //! ```
 //!
-//! `make test-vm` runs it.
+//! `make test-vm` runs it. With `BERTH_TEST_BESIDE_QEMU` the outer machine has QEMU, too, and both monitors are measured.
 
+mod beside;
 mod host;
 mod inside;
 mod machine;

@@ -20,9 +20,9 @@ use super::{Failure, Machine, failed};
 use crate::isolation::{Isolation as _, process::failure};
 
 /// A guest boots within this time.
-const BOOT_LIMIT: Duration = Duration::from_secs(60);
+const BOOT_LIMIT: Duration = Duration::from_secs(180);
 /// The monitor's control socket appears within this time.
-const SOCKET_LIMIT: Duration = Duration::from_secs(10);
+const SOCKET_LIMIT: Duration = Duration::from_secs(30);
 
 /// Makes the template that the plan of `bundle` names; nothing is left behind when it fails.
 ///

@@ -17,7 +17,7 @@ use super::{Ended, Failure, Machine, Streams, failed};
 use crate::isolation::{Isolation as _, process::failure};
 
 /// A guest boots within this time.
-const BOOT_LIMIT: Duration = Duration::from_secs(60);
+const BOOT_LIMIT: Duration = Duration::from_secs(180);
 /// How long one wait for bytes is; the tool itself may take any time.
 const TURN: Duration = Duration::from_secs(1);
 /// The tool's number: the main process has 0.
