@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use berth_sys::Errno;
-use berth_sys::mount::{attach_at, clone_tree, detach};
+use berth_sys::mount::{Change, Propagation, attach_at, clone_tree, detach, set_attributes};
 use rustix::fs::CWD;
 use rustix::mount::MountFlags;
 
@@ -33,7 +33,11 @@ pub(crate) fn overlay(
     let options = CString::new(options(lower, written)).map_err(|_| refused(home, Errno::INVAL))?;
     rustix::mount::mount("overlay", &merged.0, "overlay", MountFlags::empty(), Some(options.as_c_str()))
         .map_err(|errno| refused(home, errno))?;
-    clone_tree(CWD, &merged.0, false).map_err(Error::io("clone the mount of", &merged.0))
+    let mount = clone_tree(CWD, &merged.0, false).map_err(Error::io("clone the mount of", &merged.0))?;
+    // What is mounted below a shared mount (systemd makes `/` one) is shared itself, and cannot become anybody's root.
+    let change = Change { propagation: Some(Propagation::Private), ..Change::default() };
+    set_attributes(mount.as_fd(), &change).map_err(Error::io("set the propagation of", &merged.0))?;
+    Ok(mount)
 }
 
 fn options(lower: &[OwnedFd], written: Option<(&OwnedFd, &OwnedFd)>) -> String {

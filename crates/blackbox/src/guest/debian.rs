@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{add_modules, add_programs, release, run, text, write};
 
-const PACKAGES: &str = "systemd-sysv,dbus,iproute2,kmod,busybox-static";
+const PACKAGES: &str = "systemd-sysv,dbus,iproute2,kmod,busybox-static,uidmap";
 
 /// The script as a service, on the console, and the machine's end after it.
 const SERVICE: &str = "[Unit]
@@ -48,7 +48,8 @@ fn obtain() -> Result<PathBuf, String> {
         return Err("mmdebstrap is not installed".to_owned());
     }
     let folder = crate::engine::binary().parent().unwrap_or(Path::new("/tmp")).to_owned();
-    let archive = folder.join("systemd-root.tar");
+    // Named by what is in it, so that a longer list makes another.
+    let archive = folder.join(format!("systemd-root-{}.tar", PACKAGES.split(',').count()));
     if !archive.exists() {
         let draft = tempfile::Builder::new().suffix(".tar").tempfile_in(&folder).map_err(text)?;
         let include = format!("--include={PACKAGES}");

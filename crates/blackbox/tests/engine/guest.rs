@@ -30,6 +30,8 @@ fn pure_cgroup_v2_holds_what_it_should() {
 /// What systemd says of a scope, and what the kernel does, at the times that matter; `IS name value` for each.
 const SYSTEMD: &str = r#"
 is() { echo "IS $1 $(eval "$2" 2>&1 | tr '\n' ' ')"; }
+# A client that is told where the daemon is starts none of its own.
+export BERTH_HOST=unix:///run/berth/berth.sock
 berth daemon --exec-opt native.cgroupdriver=systemd --log-level warn >/var/log/berth 2>&1 &
 n=0
 until berth version >/dev/null 2>&1; do n=$((n + 1)); sleep 0.2; [ $n -lt 200 ] || { cat /var/log/berth; exit 1; }; done
@@ -60,6 +62,59 @@ is gone "systemctl list-units --all --no-legend 'berth-*' | wc -l"
 is refused "berth daemon --exec-opt native.cgroupdriver=other --validate"
 "#;
 
+/// A day forth and a day back, beside a container that runs.
+const CLOCK: &str = r#"
+jump() { date -s @$(($(date +%s) + $1)) >/dev/null; }
+id=$(berth run -d --name steady --restart always base sh -c 'while :; do echo tick; sleep 0.2; done')
+for day in 86400 -86400 -86400 86400; do
+    jump $day
+    is "after$day" "berth ps --format '{{.Names}} {{.State}}'; berth run --rm base echo ran; berth exec steady echo inside"
+done
+begun=$(cut -d. -f1 /proc/uptime)
+is ticks "berth logs --tail 1 steady"
+berth stop -t 1 steady >/dev/null
+is stopped "berth inspect --format '{{.State.Status}}' steady"
+[ $(($(cut -d. -f1 /proc/uptime) - begun)) -lt 30 ] && is soon "echo yes"
+berth rm steady >/dev/null
+"#;
+
+/// An engine of a user, whose service has a cgroup of its own.
+const DELEGATED: &str = r#"
+useradd --create-home --uid 4711 tester
+echo tester:700000:65536 >/etc/subuid
+echo tester:700000:65536 >/etc/subgid
+mkdir -p /run/user/4711 && chown tester:tester /run/user/4711
+cat >/etc/systemd/system/own.service <<END
+[Service]
+User=tester
+Delegate=yes
+Environment=XDG_RUNTIME_DIR=/run/user/4711 HOME=/home/tester
+ExecStart=/usr/bin/berth daemon --log-level warn
+END
+systemctl start own
+own() {
+    setpriv --reuid 4711 --regid 4711 --clear-groups env -i PATH=/usr/bin:/bin HOME=/home/tester \
+        BERTH_HOST=unix:///run/user/4711/berth/berth.sock berth "$@"
+}
+n=0
+until own version >/dev/null 2>&1; do n=$((n + 1)); sleep 0.2; [ $n -lt 200 ] || { journalctl -u own; exit 1; }; done
+(cd /base && tar cf - .) | own import - base >/dev/null
+is owndriver "own info --format '{{.CgroupDriver}} {{.CgroupVersion}}'"
+id=$(own run -d --name it -m 64m --memory-swap 96m --cpus 0.5 --pids-limit 50 base sleep 1000) || journalctl -u own
+group=/sys/fs/cgroup/system.slice/own.service
+is ownkernel "cat $group/$id/memory.max $group/$id/pids.max $group/$id/cpu.max"
+is ownengine "wc -l <$group/cgroup.procs; grep -c . $group/berth-engine/cgroup.procs | sed 's/[1-9].*/some/'"
+own pause it >/dev/null
+is ownpaused "own inspect --format '{{.State.Status}}' it; cat $group/$id/cgroup.freeze"
+own unpause it >/dev/null
+is ownexec "own exec it cat /proc/self/cgroup"
+is ownstats "own stats --no-stream --format '{{.PIDs}}' it"
+own update -m 32m --memory-swap 32m it >/dev/null
+is ownupdated "cat $group/$id/memory.max"
+own rm -f it >/dev/null
+is owngone "ls -d $group/$id 2>/dev/null | wc -l"
+"#;
+
 #[test]
 fn systemd_makes_the_cgroups_where_it_is_asked_to() {
     if std::env::var_os("BERTH_TEST_VM").is_none() {
@@ -69,11 +124,11 @@ fn systemd_makes_the_cgroups_where_it_is_asked_to() {
         skip!("a machine with Debian's systemd is tried where BERTH_TEST_SYSTEMD is set: it was not seen to pass yet");
     }
     let files: [(&Path, &str); 1] = [(&berth_blackbox::engine::binary(), "/usr/bin/berth")];
-    let guest = match Guest::build_systemd(SYSTEMD, &files) {
+    let guest = match Guest::build_systemd(&[SYSTEMD, CLOCK, DELEGATED].concat(), &files) {
         Ok(guest) => guest,
         Err(why) => skip!("{why}"),
     };
-    let said = guest.boot().finish(150);
+    let said = guest.boot().finish(300);
     let is = |name: &str| {
         let line = said.lines().find_map(|line| line.trim().strip_prefix(&format!("IS {name} ")));
         line.unwrap_or_else(|| panic!("nothing about {name}:\n{said}")).trim().to_owned()
@@ -93,5 +148,17 @@ fn systemd_makes_the_cgroups_where_it_is_asked_to() {
     assert_eq!(is("again"), "ActiveState=active");
     assert_eq!(is("gone"), "0");
     assert!(is("refused").contains("native.cgroupdriver is cgroupfs or systemd"), "{}", is("refused"));
+    for day in ["86400", "-86400"] {
+        assert_eq!(is(&format!("after{day}")), "steady running ran inside");
+    }
+    assert_eq!((is("ticks"), is("stopped"), is("soon")), ("tick".into(), "exited".into(), "yes".into()));
+    assert_eq!(is("owndriver"), "cgroupfs 2");
+    assert_eq!(is("ownkernel"), "67108864 50 50000 100000");
+    assert_eq!(is("ownengine"), "0 some", "the engine is out of the containers' way");
+    assert_eq!(is("ownpaused"), "paused 1");
+    assert_eq!(is("ownexec"), "0::/");
+    assert_eq!(is("ownstats"), "1");
+    assert_eq!(is("ownupdated"), "33554432");
+    assert_eq!(is("owngone"), "0");
     assert!(said.contains("GUEST-EXIT 0"), "{said}");
 }
