@@ -8,6 +8,7 @@ use oci_spec::runtime::Spec;
 
 use crate::error::{Error, Result};
 use crate::grammar::Call;
+use crate::rootless;
 
 /// Reads `config.json` of the directory of `--bundle`.
 pub fn load(call: &Call) -> Result<Bundle> {
@@ -19,6 +20,7 @@ pub fn load(call: &Call) -> Result<Bundle> {
     let mut spec: Spec = serde_json::from_slice(&text).map_err(|source| Error::Parse { path, source })?;
     check_version(&spec)?;
     place_groups(&mut spec, call)?;
+    rootless::translate(&mut spec)?;
     let extension = Extension { systemd: call.global.systemd_cgroup, ..Extension::default() };
     Ok(Bundle { dir, spec, extension })
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::grammar::{Call, Command, Flag, switch, value};
 use crate::record::{Record, Status};
 use crate::store::{Place, Store};
-use crate::{bundle, log};
+use crate::{bundle, log, rootless};
 
 /// Flags that `create` and `run` share.
 pub const FLAGS: &[Flag] = &[
@@ -53,6 +53,7 @@ pub struct Made {
 
 /// Makes a container. `attached`: its terminal may be the caller's own.
 pub fn make(call: &Call, attached: bool) -> Result<Made> {
+    rootless::enter()?;
     let bundle = bundle::load(call)?;
     console::check(call, bundle.spec.process().as_ref(), attached)?;
     let place = Store::new(&call.global.root).reserve(call.id())?;

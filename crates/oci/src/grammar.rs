@@ -108,7 +108,11 @@ const GLOBAL: &[Flag] = &[
     switch("debug", "", "tell more in the log"),
     value("log", "", "also write errors to this file"),
     value("log-format", "", "text or json (default: text)"),
-    value("root", "", "where containers are kept (default: /run/berth/runtime)"),
+    value(
+        "root",
+        "",
+        "where containers are kept (default: /run/berth/runtime; without root $XDG_RUNTIME_DIR/berth/runtime)",
+    ),
     value("criu", "", "accepted; criu is looked up in $PATH"),
     switch("systemd-cgroup", "", "cgroup paths are of the form slice:prefix:name"),
     value("rootless", "", "accepted; whether it is root is seen"),
@@ -122,8 +126,12 @@ pub fn parse(
     arguments: Vec<String>,
 ) -> std::result::Result<Asked, (Box<Global>, Error)> {
     let mut rest = arguments.into_iter().peekable();
-    let mut global =
-        Global { root: PathBuf::from("/run/berth/runtime"), log: None, log_json: false, systemd_cgroup: false };
+    let mut global = Global {
+        root: crate::rootless::root().unwrap_or_else(|| PathBuf::from("/run/berth/runtime")),
+        log: None,
+        log_json: false,
+        systemd_cgroup: false,
+    };
     let fail = |global: &Global, error| (Box::new(global.clone()), error);
     let flags = take(GLOBAL, &mut rest).map_err(|error| fail(&global, error))?;
     let last = |name: &str| flags.get(name).and_then(|values| values.last());

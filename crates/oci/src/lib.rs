@@ -26,6 +26,7 @@ mod log;
 mod pause;
 mod ps;
 mod record;
+mod rootless;
 mod run;
 mod signal;
 mod spec;

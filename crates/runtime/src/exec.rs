@@ -96,30 +96,40 @@ impl Drop for Unborn {
 /// Clones the child. The pid namespace counts at the clone, so the maker visits it; all others the child joins.
 fn spawn(container: &Container, plan: &ProcessPlan<'_>, stdio: &Stdio<'_>) -> Result<(Unborn, Gate)> {
     let (outside, inside) = gate::pair()?;
+    let between = entered_between(container);
     // SAFETY: the caller of `exec` has a single thread, and `run` never returns.
-    match unsafe { clone_inside(container) }? {
+    match unsafe { clone_inside(container, between) }? {
         Side::Child => {
             // With a copy of it open, this process would never notice that the maker is gone.
             drop(outside);
-            run(container, plan, stdio, &inside)
+            run(container, plan, stdio, &Way { gate: &inside, joined: bit::PID | between })
         }
         Side::Parent { pid, pidfd } => Ok((Unborn(Some((pid, pidfd))), outside)),
     }
 }
 
+/// The namespaces that a go-between enters before the clone, because the maker could not come back from them: that of
+/// process numbers without the machine's root, and for an ordinary user only together with the one that gives the right.
+fn entered_between(container: &Container) -> u64 {
+    let pids = container.namespaces & bit::PID;
+    if !rustix::process::geteuid().is_root() {
+        return pids | (container.namespaces & bit::USER);
+    }
+    if user_namespace::is_nested() { pids } else { 0 }
+}
+
 /// # Safety
 /// As for [`clone3`].
-unsafe fn clone_inside(container: &Container) -> Result<Side> {
+unsafe fn clone_inside(container: &Container, between: u64) -> Result<Side> {
     let request = Clone3 { cgroup: container.cgroup.as_ref().and_then(Cgroup::directory_fd), ..Clone3::default() };
-    let has_pids = container.namespaces & bit::PID != 0;
-    if has_pids && user_namespace::is_nested() {
+    if between != 0 {
         let pidfd =
             container.pidfd.try_clone().map_err(|source| Error::Process { act: "copy a descriptor", source })?;
         // SAFETY: the caller vouches for a single thread.
-        return unsafe { spawn_between(&Clone3 { sibling: true, ..request }, &[(bit::PID, pidfd)], None) };
+        return unsafe { spawn_between(&Clone3 { sibling: true, ..request }, &[(between, pidfd)], None) };
     }
     let mut visit = Visit::default();
-    if has_pids {
+    if container.namespaces & bit::PID != 0 {
         visit.enter(bit::PID, container.pidfd.as_fd())?;
     }
     // SAFETY: the caller vouches for a single thread.
@@ -131,13 +141,20 @@ unsafe fn clone_inside(container: &Container) -> Result<Side> {
     side.map_err(Error::process("clone a process for the container"))
 }
 
+/// What the child is given on its way.
+struct Way<'a> {
+    gate: &'a Inside,
+    /// The namespaces that it was born into.
+    joined: u64,
+}
+
 /// The child's way to its program. Never returns.
-fn run(container: &Container, plan: &ProcessPlan<'_>, stdio: &Stdio<'_>, gate: &Inside) -> ! {
-    let failure = match steps(container, plan, stdio, gate) {
+fn run(container: &Container, plan: &ProcessPlan<'_>, stdio: &Stdio<'_>, way: &Way<'_>) -> ! {
+    let failure = match steps(container, plan, stdio, way) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
-    gate.tell(&Report::Failed(failure), None);
+    way.gate.tell(&Report::Failed(failure), None);
     own::exit_now(1)
 }
 
@@ -145,12 +162,13 @@ fn steps(
     container: &Container,
     plan: &ProcessPlan<'_>,
     stdio: &Stdio<'_>,
-    gate: &Inside,
+    way: &Way<'_>,
 ) -> std::result::Result<std::convert::Infallible, Failure> {
+    let gate = way.gate;
     // The container's processes see this one from now on; they may not look into it.
     own::set_dumpable(false).map_err(|errno| Failure::kernel("start", "cannot become undumpable", errno))?;
     enter_cgroup(container.cgroup.as_ref())?;
-    join(container.pidfd.as_fd(), container.namespaces & !bit::PID)
+    join(container.pidfd.as_fd(), container.namespaces & !way.joined)
         .map_err(|errno| Failure::kernel("namespace", "cannot join the container's namespaces", errno))?;
     become_root(container.namespaces & bit::USER != 0)?;
     let root = root()?;

@@ -1,12 +1,19 @@
 //! Users without root: the ids that the machine's administrator gave them (subuid(5)), and the programs that map them
 //! (newuidmap(1)), which only the machine's root could do otherwise.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Command, Stdio};
+
+use berth_sys::clone::{Clone3, Side, clone3};
+use berth_sys::namespace::{bit, unshare};
+use berth_sys::{message, pidfd, process};
 
 use crate::error::{Error, Result};
 
 const UID_FILE: &str = "/etc/subuid";
 const GID_FILE: &str = "/etc/subgid";
+/// What the helper says when the ids are mapped.
+const OK: &[u8] = b"ok";
 
 /// Who runs this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +43,49 @@ impl User {
     pub fn map_ids(&self, pid: u32) -> Result<()> {
         self.map("newuidmap", UID_FILE, pid, self.uid)?;
         self.map("newgidmap", GID_FILE, pid, self.gid)
+    }
+
+    /// Moves the caller, who must have a single thread, into a new user and a new mount namespace, in which it is root and
+    /// has the user's subordinate ids.
+    ///
+    /// # Errors
+    /// As [`User::map_ids`], or what the kernel refuses.
+    pub fn enter_namespace(&self) -> Result<()> {
+        let (here, there) = message::pair().map_err(Error::process("make a socket pair"))?;
+        let caller = std::process::id();
+        // SAFETY: the caller has a single thread, and the child ends by an exit.
+        let helper = match unsafe { clone3(&Clone3::default()) }.map_err(Error::process("clone"))? {
+            Side::Child => {
+                drop(here);
+                process::exit_now(i32::from(self.help(caller, there.as_fd()).is_err()))
+            }
+            Side::Parent { pidfd, .. } => pidfd,
+        };
+        drop(there);
+        unshare(bit::USER | bit::MOUNT).map_err(Error::process("make a user namespace"))?;
+        // Only then is what /proc shows of it the user's, whose programs map the ids.
+        process::set_dumpable(true).map_err(Error::process("stay dumpable"))?;
+        message::send(here.as_fd(), &[0], &[]).map_err(Error::process("ask for ids"))?;
+        let mut said = [0u8; 512];
+        let answer = message::receive(here.as_fd(), &mut said).map_err(Error::process("hear of ids"))?;
+        pidfd::wait(helper.as_fd()).map_err(Error::process("wait for ids"))?;
+        if answer.bytes != OK.len() || !said.starts_with(OK) {
+            let message = String::from_utf8_lossy(&said[..answer.bytes]).into_owned();
+            return Err(Error::InvalidSpec { field: "linux.uidMappings", reason: message });
+        }
+        process::become_user(0, 0, &[]).map_err(Error::process("become root of the user namespace"))
+    }
+
+    /// In a child that stays outside: maps the ids when it is asked to, and says what hinders it.
+    fn help(&self, pid: u32, channel: BorrowedFd<'_>) -> berth_sys::Result<()> {
+        message::receive(channel, &mut [0u8; 1])?;
+        match self.map_ids(pid) {
+            Ok(()) => message::send(channel, OK, &[]),
+            Err(error) => {
+                let text = error.to_string();
+                message::send(channel, &text.as_bytes()[..text.len().min(512)], &[])
+            }
+        }
     }
 
     fn map(&self, program: &'static str, file: &'static str, pid: u32, own: u32) -> Result<()> {

@@ -340,3 +340,56 @@ fn what_a_user_lacks_is_said() {
     command.stdin(Stdio::null());
     command::run(command, b"").fails("XDG_RUNTIME_DIR");
 }
+
+/// `berth runtime` called by the user: made, entered, signalled and deleted by calls of their own.
+#[test]
+fn a_user_calls_the_runtime() {
+    if let Some(why) = hindrance("pasta") {
+        skip!("{why}");
+    }
+    let host = Host::new();
+    let bundle = host.at("home/bundle");
+    let archive = busybox::rootfs().expect("busybox-static");
+    tar::Archive::new(archive.as_slice()).unpack(bundle.join("rootfs")).expect("a root file system");
+    let own = Command::new("chown").args(["-R", "4711:4711"]).arg(&bundle).status().expect("chown");
+    assert!(own.success());
+    let path = bundle.display().to_string();
+    let call = |arguments: &[&str]| host.berth(&[&["runtime"], arguments].concat());
+    call(&["spec", "--rootless", "--bundle", &path]).ok();
+    let file = bundle.join("config.json");
+    let mut spec: serde_json::Value = serde_json::from_slice(&fs::read(&file).expect("a file")).expect("JSON");
+    spec["process"]["terminal"] = false.into();
+    spec["process"]["args"] = serde_json::json!(["/bin/sh", "-c", "id -u; cat /proc/self/uid_map"]);
+    spec["process"]["env"] = serde_json::json!(["PATH=/bin"]);
+    let keep = |spec: &serde_json::Value| fs::write(&file, spec.to_string()).expect("a file");
+    keep(&spec);
+    let said = call(&["run", "--bundle", &path, "once"]).ok();
+    let words: Vec<&str> = said.split_whitespace().collect();
+    assert_eq!(words, ["0", "0", "0", "1"], "one id, the user's own");
+    // The whole of the user's range, told as the host has it.
+    let range = serde_json::json!([{"containerID": 0, "hostID": USER, "size": 1},
+        {"containerID": 1, "hostID": 7_000_000, "size": 65536}]);
+    spec["linux"]["uidMappings"] = range.clone();
+    spec["linux"]["gidMappings"] = range;
+    spec["process"]["args"] = serde_json::json!(["/bin/sleep", "4711"]);
+    spec["process"]["user"] = serde_json::json!({"uid": 1000, "gid": 1000});
+    keep(&spec);
+    let place = host.at("home");
+    let null = |arguments: &[&str]| {
+        let script =
+            format!("exec {} runtime \"$@\" </dev/null >{}/out 2>&1", host.at("berth").display(), place.display());
+        command::run(host.user("sh", &[&["-c", script.as_str(), "sh"], arguments].concat()), b"")
+    };
+    let made = null(&["create", "--bundle", &path, "stays"]);
+    assert_eq!(made.code, 0, "{}", fs::read_to_string(place.join("out")).unwrap_or_default());
+    call(&["start", "stays"]).ok();
+    assert!(call(&["state", "stays"]).ok().contains("running"));
+    assert_eq!(call(&["exec", "stays", "/bin/id", "-u"]).ok(), "1000");
+    call(&["kill", "stays", "KILL"]).ok();
+    eventually("its end", 10, || call(&["state", "stays"]).ok().contains("stopped").then_some(()));
+    call(&["delete", "stays"]).ok();
+    assert!(host.at("run/berth/runtime").read_dir().expect("the user's place").next().is_none());
+    spec["linux"]["uidMappings"] = serde_json::json!([{"containerID": 0, "hostID": 0, "size": 1}]);
+    keep(&spec);
+    call(&["run", "--bundle", &path, "other"]).fails("not this user's");
+}
