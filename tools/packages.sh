@@ -34,6 +34,11 @@ for set in "$@"; do
         want newuidmap uidmap
         want pasta passt
         want slirp4netns slirp4netns
+        want nft nftables
+        want iptables iptables
+        want mkfs.xfs xfsprogs
+        want mkfs.btrfs btrfs-progs
+        [ -x /usr/lib/cni/portmap ] || missing+=(containernetworking-plugins)
         ;;
     vm)
         want qemu-system-x86_64 qemu-system-x86

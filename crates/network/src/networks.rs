@@ -16,7 +16,7 @@ use crate::{
     Error, Result,
     config::NetworkConfig,
     driver::{Bridge, Cni, Macvlan, NetworkDriver, Null},
-    firewall::{self, Firewall, Nftables, Off},
+    firewall::{self, Firewall, Keeper, Nftables, Off},
     record::{self, EndpointRecord, GatewayMode, NetworkRecord, Subnet},
     relay::Relays,
     settle::Departures,
@@ -336,15 +336,20 @@ impl Shared {
 
     /// Warns of other programs' chains that stop containers' packets, as long as there are any.
     fn look_for_drops(&self) {
-        let drops = if self.config.firewall { firewall::foreign_drops().unwrap_or_default() } else { Vec::new() };
-        let Some(firewall::ForeignDrop { table, chain, of_ufw }) = drops.first() else {
+        let bridge = &self.config.bridge_name;
+        let drops = if self.config.firewall { firewall::foreign_drops(bridge).unwrap_or_default() } else { Vec::new() };
+        let Some(firewall::ForeignDrop { table, chain, keeper }) = drops.first() else {
             self.warnings.lock().unwrap_or_else(PoisonError::into_inner).remove("drops");
             return;
         };
-        let bridge = &self.config.bridge_name;
-        let remedy = match of_ufw {
-            true => format!("run `ufw route allow in on {bridge}` and `ufw route allow out on {bridge}`"),
-            false => {
+        let remedy = match keeper {
+            Keeper::Ufw => format!("run `ufw route allow in on {bridge}` and `ufw route allow out on {bridge}`"),
+            Keeper::Firewalld => {
+                format!(
+                    "run `firewall-cmd --permanent --zone=trusted --add-interface={bridge}` and `firewall-cmd --reload`"
+                )
+            }
+            Keeper::Unknown => {
                 format!("run `nft insert rule {table} {chain} iifname {bridge} accept` and the same with oifname")
             }
         };

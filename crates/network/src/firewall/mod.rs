@@ -34,7 +34,7 @@ mod off;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-pub use nftables::{ForeignDrop, Nftables, foreign_drops, rules};
+pub use nftables::{ForeignDrop, Keeper, Nftables, foreign_drops, rules};
 pub use off::Off;
 
 use crate::{Result, cidr::Cidr, netlink::Socket, port::Protocol};

@@ -200,34 +200,67 @@ fn forget_flows(ports: &[PortRule]) {
     }
 }
 
-/// Another program's chain that drops forwarded packets by policy: a packet must pass every program's rules, so the
-/// engine's cannot help it.
+/// Another program's chain that drops forwarded packets: a packet must pass every program's rules, so the engine's
+/// cannot help it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignDrop {
     /// Family and name of its table: `ip filter`.
     pub table: String,
     /// The chain.
     pub chain: String,
-    /// Whether ufw rules there.
-    pub of_ufw: bool,
+    /// Who rules there.
+    pub keeper: Keeper,
 }
 
-/// Chains of other programs that drop forwarded packets by policy. Rules of the old kind (iptables-legacy) are not seen.
+/// The program that a chain belongs to, and whose command opens it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeper {
+    /// ufw(8).
+    Ufw,
+    /// firewalld(1).
+    Firewalld,
+    /// Somebody else.
+    Unknown,
+}
+
+/// Chains of other programs that drop forwarded packets, but those whose tables have a rule about the link `bridge`:
+/// somebody has decided there what becomes of its packets. Rules of the old kind (iptables-legacy) are not seen.
 ///
 /// # Errors
 /// [`Error::Firewall`] when the kernel cannot be asked.
-pub fn foreign_drops() -> Result<Vec<ForeignDrop>> {
-    let (mut found, mut of_ufw) = (Vec::new(), false);
-    Socket::open(Family::Netfilter)
-        .and_then(|mut socket| {
-            socket.dump(&object::list_chains(), |message| {
-                found.extend(object::dropping_forward(message)?);
-                of_ufw |= object::is_of_ufw(message)?;
-                Ok(())
-            })
-        })
-        .map_err(|source| Error::Firewall { act: "look for chains beside", table: "berth".to_owned(), source })?;
-    Ok(found.into_iter().map(|(table, chain)| ForeignDrop { table, chain, of_ufw }).collect())
+pub fn foreign_drops(bridge: &str) -> Result<Vec<ForeignDrop>> {
+    look_for_drops(bridge).map_err(|source| Error::Firewall {
+        act: "look for chains beside",
+        table: "berth".to_owned(),
+        source,
+    })
+}
+
+fn look_for_drops(bridge: &str) -> std::result::Result<Vec<ForeignDrop>, Refusal> {
+    let (mut gates, mut of_ufw) = (Vec::new(), false);
+    let mut socket = Socket::open(Family::Netfilter)?;
+    socket.dump(&object::list_chains(), |message| {
+        gates.extend(object::dropping_forward(message)?);
+        of_ufw |= object::is_of_ufw(message)?;
+        Ok(())
+    })?;
+    let mut found = Vec::new();
+    for gate in gates {
+        let mut decided = false;
+        socket.dump(&object::list_rules(&gate), |message| {
+            decided |= object::names_link(message, bridge);
+            Ok(())
+        })?;
+        let keeper = match (gate.is_of_firewalld(), of_ufw) {
+            (true, _) => Keeper::Firewalld,
+            (false, true) => Keeper::Ufw,
+            (false, false) => Keeper::Unknown,
+        };
+        if !decided {
+            found.push(ForeignDrop { table: gate.table(), chain: gate.chain, keeper });
+        }
+    }
+    Ok(found)
 }
 
 /// Elements by the set they belong to.

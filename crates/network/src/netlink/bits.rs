@@ -106,6 +106,7 @@ pub mod nf {
     pub const NEWCHAIN: u16 = SUBSYSTEM | 3;
     pub const GETCHAIN: u16 = SUBSYSTEM | 4;
     pub const NEWRULE: u16 = SUBSYSTEM | 6;
+    pub const GETRULE: u16 = SUBSYSTEM | 7;
     pub const NEWSET: u16 = SUBSYSTEM | 9;
     pub const NEWSETELEM: u16 = SUBSYSTEM | 12;
     pub const DELSETELEM: u16 = SUBSYSTEM | 14;

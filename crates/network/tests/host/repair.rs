@@ -105,7 +105,122 @@ fn a_foreign_chain_that_drops_is_told_with_its_remedy() {
         let remedy = "nft insert rule ip filter FORWARD iifname berth0 accept";
         assert!(warnings.contains(remedy), "{warnings}");
         run("nft", &remedy.split(' ').skip(1).collect::<Vec<_>>());
+        let warnings = host.networks.warnings().join("\n");
+        assert!(!warnings.contains("drops forwarded packets"), "the remedy helped: {warnings}");
     });
+}
+
+/// What ufw makes of `ufw enable` and `ufw allow 8081/tcp`, shortened.
+const UFW: &str = "
+    table ip filter {
+        chain ufw-before-input {
+            iifname lo accept
+            ct state related,established accept
+            ct state invalid drop
+            icmp type echo-request accept
+        }
+        chain ufw-user-input { tcp dport 8081 accept; }
+        chain ufw-before-forward { ct state related,established accept; }
+        chain ufw-user-forward { }
+        chain INPUT {
+            type filter hook input priority filter; policy drop;
+            jump ufw-before-input
+            jump ufw-user-input
+        }
+        chain FORWARD {
+            type filter hook forward priority filter; policy drop;
+            jump ufw-before-forward
+            jump ufw-user-forward
+        }
+    }";
+
+/// What firewalld makes of its zone `public` with `firewall-cmd --add-port=8081/tcp`, shortened.
+const FIREWALLD: &str = "
+    table inet firewalld {
+        chain filter_IN_public { tcp dport 8081 ct state new,untracked accept; }
+        chain filter_INPUT_POLICIES { goto filter_IN_public; }
+        chain filter_INPUT {
+            type filter hook input priority filter + 10; policy accept;
+            ct state established,related accept
+            ct status dnat accept
+            iifname lo accept
+            ct state invalid drop
+            jump filter_INPUT_POLICIES
+            reject with icmpx type admin-prohibited
+        }
+        chain filter_FORWARD_POLICIES { }
+        chain filter_FORWARD {
+            type filter hook forward priority filter + 10; policy accept;
+            ct state established,related accept
+            ct status dnat accept
+            iifname lo accept
+            ct state invalid drop
+            jump filter_FORWARD_POLICIES
+            reject with icmpx type admin-prohibited
+        }
+    }";
+
+fn load(rules: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rules");
+    std::fs::write(&file, rules).unwrap();
+    run("nft", &["-f", file.to_str().unwrap()]);
+}
+
+#[test]
+fn ufw_and_firewalld_are_told_in_their_own_commands() {
+    alone_async("repair::ufw_and_firewalld_are_told_in_their_own_commands", || async {
+        let host = Host::new().await;
+        for (rules, table, command, opened) in [
+            (UFW, "ip filter", "ufw route allow in on berth0", "ip filter ufw-user-forward iifname berth0 accept"),
+            (
+                FIREWALLD,
+                "inet firewalld",
+                "firewall-cmd --permanent --zone=trusted --add-interface=berth0",
+                "inet firewalld filter_FORWARD_POLICIES iifname berth0 accept",
+            ),
+        ] {
+            load(rules);
+            let warnings = host.networks.warnings().join("\n");
+            assert!(warnings.contains(command) && warnings.contains(table), "{warnings}");
+            run("nft", &[&format!("add rule {opened}")]);
+            let warnings = host.networks.warnings().join("\n");
+            assert!(!warnings.contains(command), "as that command does it: {warnings}");
+            run("nft", &[&format!("delete table {table}")]);
+        }
+    });
+}
+
+/// A published port obeys the input chains of these rules, which let 8081 in and 8080 not.
+async fn obeys(rules: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = berth_record::Store::open(&dir.path().join("berth.db")).unwrap();
+    let config = berth_network::NetworkConfig { respect_host_input: true, ..Default::default() };
+    let networks = berth_network::Networks::open(config, store, berth_event::Bus::default()).await.unwrap();
+    load(rules);
+    // Forwarding is opened as the engine's sentence says.
+    if rules == UFW {
+        run("nft", &["add rule ip filter ufw-user-forward oifname berth0 accept"]);
+    }
+    let (world, web) = (neighbour(), Container::new());
+    let ports = [8080, 8081].map(|port| publish(80, Protocol::Tcp, None, Some(port)));
+    networks.attach(web.request(&ports)).await.unwrap();
+    web.serve(80);
+    let from_world = |port| world.inside(|| ask_patiently(([10, 66, 0, 1], port)));
+    assert_eq!(from_world(8081).unwrap(), "10.66.0.2", "the host's rule opens the port");
+    assert!(from_world(8080).is_err(), "the host's policy closes the other");
+    ask(([127, 0, 0, 1], 8080)).expect("the host itself");
+    networks.dismantle().await.unwrap();
+}
+
+#[test]
+fn published_ports_obey_ufw() {
+    alone_async("repair::published_ports_obey_ufw", || obeys(UFW));
+}
+
+#[test]
+fn published_ports_obey_firewalld() {
+    alone_async("repair::published_ports_obey_firewalld", || obeys(FIREWALLD));
 }
 
 /// Forty containers at once, over and over: nothing is left, nothing is given out twice.

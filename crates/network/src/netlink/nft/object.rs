@@ -65,31 +65,69 @@ pub fn list_chains() -> Request {
     Request::new(nf::GETCHAIN, 0, &[0; 4])
 }
 
-/// Table and name of a chain that drops forwarded packets unless one of its rules accepts them; `None` for others.
+/// Asks for the rules of a gate's table (a dump).
+#[must_use]
+pub fn list_rules(gate: &Gate) -> Request {
+    let mut request = Request::new(nf::GETRULE, 0, &[gate.family, 0, 0, 0]);
+    request.text(nf::RULE_TABLE, &gate.table);
+    request
+}
+
+/// Whether a rule says something of the link `name`.
+#[must_use]
+pub fn names_link(message: &Message<'_>, name: &str) -> bool {
+    // Names are compared with as many bytes as a name may have, or with one zero at their end.
+    let wanted = [name.as_bytes(), &[0]].concat();
+    message.body.windows(wanted.len()).any(|bytes| bytes == wanted)
+}
+
+/// A chain that every forwarded packet must pass, and that lets none pass which no rule of its table knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    family: u8,
+    table: String,
+    /// The chain's name.
+    pub chain: String,
+}
+
+impl Gate {
+    /// The table with its family, as nft(8) writes it.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let family = if self.family == nf::PROTO_INET { "inet" } else { "ip" };
+        format!("{family} {}", self.table)
+    }
+
+    /// Whether it is firewalld's: by policy it accepts, and its last rule rejects what is left.
+    #[must_use]
+    pub fn is_of_firewalld(&self) -> bool {
+        self.table == "firewalld"
+    }
+}
+
+/// The chain of `message` when it drops forwarded packets unless one of its rules accepts them; `None` for others.
 ///
 /// # Errors
 /// When the message is malformed.
-pub fn dropping_forward(message: &Message<'_>) -> Result<Option<(String, String)>, Malformed> {
+pub fn dropping_forward(message: &Message<'_>) -> Result<Option<Gate>, Malformed> {
     let (head, body) = reply::split(message.body, HEADER.len(), "chain")?;
-    let (mut table, mut name, mut hook, mut policy) = (String::new(), String::new(), None, None);
+    let mut gate = Gate { family: head[0], table: String::new(), chain: String::new() };
+    let (mut hook, mut policy) = (None, None);
     let number = |value: &[u8]| reply::u32_of(value, "chain's number").map(u32::from_be);
     for attribute in reply::attributes(body) {
         let (kind, value) = attribute?;
         match kind {
-            nf::CHAIN_TABLE => table = reply::text(value),
-            nf::CHAIN_NAME => name = reply::text(value),
+            nf::CHAIN_TABLE => gate.table = reply::text(value),
+            nf::CHAIN_NAME => gate.chain = reply::text(value),
             nf::CHAIN_POLICY => policy = Some(number(value)?),
             nf::CHAIN_HOOK => hook = hook_number(value)?.map(u32::from_be),
             _ => {}
         }
     }
-    let family = match head[0] {
-        nf::PROTO_INET => "inet",
-        nf::PROTO_IPV4 => "ip",
-        _ => return Ok(None),
-    };
-    let drops = hook == Some(nf::HOOK_FORWARD) && policy == Some(nf::VERDICT_DROP as u32);
-    Ok(drops.then(|| (format!("{family} {table}"), name)))
+    let is_ours = matches!(gate.family, nf::PROTO_INET | nf::PROTO_IPV4);
+    let rejects = gate.is_of_firewalld() && gate.chain == "filter_FORWARD";
+    let drops = policy == Some(nf::VERDICT_DROP as u32) || rejects;
+    Ok((is_ours && hook == Some(nf::HOOK_FORWARD) && drops).then_some(gate))
 }
 
 /// Whether a chain is one of ufw's.
