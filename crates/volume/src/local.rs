@@ -210,7 +210,7 @@ mod tests {
             &[("type", "tmpfs")][..],
             &[("device", "/x")],
             &[("type", "none"), ("device", "relative"), ("o", "bind")],
-            &[("type", "nfs"), ("device", ":/x"), ("o", "addr=no-address")],
+            &[("type", "nfs"), ("device", ":/x"), ("o", "addr=no address")],
             &[("type", "../x"), ("device", "x")],
             &[("o", "bind")],
         ] {

@@ -7,6 +7,8 @@ use berth_record::Store;
 use berth_volume::{Config, DuplicateRequest, Error, SNAPSHOT_LABEL, Terms, Volumes};
 
 struct World {
+    /// Unmounted before the directory goes.
+    disk: Option<Disk>,
     _dir: tempfile::TempDir,
     config: Config,
     store: Store,
@@ -14,7 +16,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::over(tempfile::tempdir().unwrap(), None)
+    }
+
+    fn over(dir: tempfile::TempDir, disk: Option<Disk>) -> Self {
         let config = Config {
             data_root: dir.path().join("data"),
             runtime_root: dir.path().join("run"),
@@ -22,7 +27,7 @@ impl World {
         };
         std::fs::create_dir_all(&config.data_root).unwrap();
         let store = Store::open(&config.data_root.join("berth.db")).unwrap();
-        Self { _dir: dir, config, store }
+        Self { disk, _dir: dir, config, store }
     }
 
     fn record(&self, name: &str) -> berth_volume::Record {
@@ -139,6 +144,69 @@ async fn a_snapshot_is_read_only_and_a_clone_is_not() {
     assert!(matches!(volumes.duplicate("data", request).await, Err(Error::Exists(_))));
     assert!(matches!(volumes.import(&snapshot.name, std::io::empty()).await, Err(Error::ReadOnly(_))));
     assert!(volumes.users("data").iter().all(|user| user == "c"), "nobody holds the original any more");
+}
+
+/// A file system of its own, in a file.
+struct Disk(std::path::PathBuf);
+
+impl Disk {
+    /// `None` where its kind cannot be made or mounted.
+    fn mount(kind: &str, dir: &std::path::Path) -> Option<Self> {
+        let (image, at) = (dir.join("disk"), dir.join("data"));
+        std::fs::File::create(&image).unwrap().set_len(320 << 20).unwrap();
+        std::fs::create_dir_all(&at).unwrap();
+        let run = |program: &str, arguments: &[&std::ffi::OsStr]| {
+            let output = std::process::Command::new(program).args(arguments).output();
+            output.is_ok_and(|output| output.status.success())
+        };
+        let made = run(&format!("/usr/sbin/mkfs.{kind}"), &["-q".as_ref(), image.as_ref()]);
+        (made && run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_ref(), at.as_ref()])).then_some(Self(at))
+    }
+
+    fn free_bytes(&self) -> u64 {
+        let root = std::fs::File::open(&self.0).unwrap();
+        rustix::fs::syncfs(&root).unwrap();
+        let found = rustix::fs::fstatvfs(&root).unwrap();
+        found.f_bfree * found.f_frsize
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// Copies, of a volume on a file system of this kind, that take no room of their own.
+async fn share_blocks(kind: &str) {
+    const BYTES: usize = 48 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::mount(kind, dir.path());
+    if disk.is_none() {
+        return println!("skipped: cannot make {kind} here");
+    }
+    let world = World::over(dir, disk);
+    let free_bytes = || world.disk.as_ref().map_or(0, Disk::free_bytes);
+    let volumes = world.open();
+    make(&volumes, "data").await;
+    let path = volumes.acquire("data", "c").await.unwrap();
+    std::fs::write(path.join("large"), vec![7; BYTES]).unwrap();
+    let before = free_bytes();
+    let snapshot = DuplicateRequest { name: "snapshot".into(), read_only: true, ..DuplicateRequest::default() };
+    volumes.duplicate("data", snapshot).await.unwrap();
+    let clone = DuplicateRequest { name: "clone".into(), ..DuplicateRequest::default() };
+    volumes.duplicate("data", clone).await.unwrap();
+    let taken = before.saturating_sub(free_bytes());
+    assert!(taken < BYTES as u64 / 4, "two copies on {kind} take {taken} bytes");
+    let copy = volumes.acquire("clone", "c").await.unwrap().join("large");
+    std::fs::write(path.join("large"), "other").unwrap();
+    assert_eq!(std::fs::read(copy).unwrap(), vec![7; BYTES]);
+}
+
+#[tokio::test]
+async fn copies_share_blocks_where_the_file_system_can() {
+    share_blocks("xfs").await;
+    share_blocks("btrfs").await;
 }
 
 #[tokio::test]
