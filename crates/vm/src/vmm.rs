@@ -25,7 +25,7 @@ pub const NICS_MAX: usize = layout::VIRTIO_MAX - 5;
 const FILE: &str = "vmm.json";
 /// The reset is the keyboard controller's, the only one that needs no tables; there is no PCI to look for.
 const COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=3 panic=-1 reboot=k pci=off rdinit=/init random.trust_cpu=on \
-                            no_timer_check audit=0 mitigations=auto cryptomgr.notests init_on_free=1 -- guest";
+                            no_timer_check audit=0 mitigations=auto cryptomgr.notests -- guest";
 
 /// The configuration of a plan's machine.
 #[must_use]

@@ -45,7 +45,7 @@ pub fn arguments(plan: &Plan, machine: Machine, share: bool, tsc_khz: u64) -> Ve
     line.option("-global", "virtio-mmio.force-legacy=false");
     line.option("-kernel", KERNEL);
     line.option("-initrd", INITRAMFS);
-    line.option("-append", &kernel_line(plan, tsc_khz));
+    line.option("-append", &kernel_line(plan, machine, tsc_khz));
     line.option("-chardev", "file,id=serial,path=/dev/stdout");
     line.option("-serial", "chardev:serial");
     line.option("-chardev", &format!("socket,id=agent,path={AGENT}"));
@@ -81,11 +81,16 @@ fn memory(plan: &Plan, share: bool) -> String {
 
 /// What the kernel is told. A guest of one container has little to gain from slow grace periods, and its start waits for
 /// several: control groups, namespaces, devices.
-fn kernel_line(plan: &Plan, tsc_khz: u64) -> String {
+fn kernel_line(plan: &Plan, machine: Machine, tsc_khz: u64) -> String {
     let mut words = "console=ttyS0 quiet loglevel=3 panic=-1 reboot=t rdinit=/init random.trust_cpu=on \
                      no_timer_check audit=0 mitigations=auto i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd \
-                     cryptomgr.notests init_on_free=1 rcupdate.rcu_expedited=1"
+                     cryptomgr.notests rcupdate.rcu_expedited=1"
         .to_owned();
+    if machine != Machine::Cold {
+        // What has been freed is zero, and no part of a template. A machine that boots for itself would clear all of its
+        // memory for that, and have all of it from the host.
+        words.push_str(" init_on_free=1");
+    }
     if plan.backend == Backend::QemuTcg {
         words.push_str(&format!(" tsc_early_khz={tsc_khz} tsc=reliable"));
     }
