@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::{Response, body::Incoming, header};
+use hyper::{Response, StatusCode, body::Incoming, header};
 use serde::Deserialize;
 
 /// Between two pieces of a body.
@@ -64,7 +64,17 @@ pub async fn fault(response: Response<Incoming>) -> Fault {
     let body = whole(response, WORDS_BYTES_MAX).await.unwrap_or_default();
     let read: Option<Fault> =
         serde_json::from_slice::<Faults>(&body).ok().and_then(|faults| faults.errors.into_iter().next());
-    read.unwrap_or_else(|| Fault { code: String::new(), message: status.to_string() })
+    read.unwrap_or_else(|| unsaid(status))
+}
+
+/// What a status means where a registry says no more, as to a HEAD: for access in Docker's words.
+fn unsaid(status: StatusCode) -> Fault {
+    let (code, message) = match status {
+        StatusCode::UNAUTHORIZED => ("UNAUTHORIZED", "authentication required".to_owned()),
+        StatusCode::FORBIDDEN => ("DENIED", "requested access to the resource is denied".to_owned()),
+        _ => ("", status.to_string()),
+    };
+    Fault { code: code.to_owned(), message }
 }
 
 impl Unread {
