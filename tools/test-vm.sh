@@ -34,7 +34,7 @@ status=0
 run --package berth-vm --package berth-share --package berth-blackbox -E 'package(berth-vm) or package(berth-share) or test(/^vm::/) or test(/^machine::/)' "$@" || status=1
 
 # The engine in machines of its own: pure cgroup v2, power cuts, and its own monitor on nested KVM.
-run --package berth-blackbox -E 'test(/^guest::/) or test(/^power::/) or test(/^monitor::/)' "$@" || status=1
+run --package berth-blackbox -E 'test(/^guest::/) or test(/^clock::/) or test(/^power::/) or test(/^monitor::/)' "$@" || status=1
 
 shared='test(=exec::output_input_and_exit_code) or test(=exec::a_terminal_has_the_wanted_size_and_can_be_resized)
     or test(=logs::streams_can_be_asked_for_alone) or test(=run::exit_codes_are_the_containers_own)

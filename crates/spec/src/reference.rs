@@ -122,8 +122,10 @@ impl Reference {
         if self.domain != DEFAULT_DOMAIN {
             return format!("{}/{}", self.domain, self.path);
         }
-        match self.path.strip_prefix(OFFICIAL) {
-            Some(official) if !official.contains('/') => official.to_owned(),
+        match (self.path.strip_prefix(OFFICIAL), self.path.split_once('/')) {
+            (Some(official), _) if !official.contains('/') => official.to_owned(),
+            // Without its domain it would be read as a repository of another registry.
+            (_, Some((first, _))) if looks_like_domain(first) => format!("{DEFAULT_DOMAIN}/{}", self.path),
             _ => self.path.clone(),
         }
     }
@@ -155,9 +157,7 @@ impl std::fmt::Display for Reference {
 
 fn split_domain(name: &str) -> (String, String) {
     match name.split_once('/') {
-        Some((first, rest))
-            if first.contains(['.', ':']) || first == "localhost" || first.bytes().any(|b| b.is_ascii_uppercase()) =>
-        {
+        Some((first, rest)) if looks_like_domain(first) => {
             let domain = if first == "index.docker.io" { DEFAULT_DOMAIN } else { first };
             let official = domain == DEFAULT_DOMAIN && !rest.contains('/');
             (domain.to_owned(), if official { format!("{OFFICIAL}{rest}") } else { rest.to_owned() })
@@ -165,6 +165,11 @@ fn split_domain(name: &str) -> (String, String) {
         Some(_) => (DEFAULT_DOMAIN.to_owned(), name.to_owned()),
         None => (DEFAULT_DOMAIN.to_owned(), format!("{OFFICIAL}{name}")),
     }
+}
+
+/// Whether what stands before the first slash is a registry, not the first part of a path.
+fn looks_like_domain(first: &str) -> bool {
+    first.contains(['.', ':']) || first == "localhost" || first.bytes().any(|b| b.is_ascii_uppercase())
 }
 
 fn is_tag(tag: &str) -> bool {
@@ -214,6 +219,8 @@ mod tests {
             ("localhost:5000/a/b", "localhost:5000/a/b:latest", "localhost:5000/a/b:latest"),
             ("index.docker.io/debian", "docker.io/library/debian:latest", "debian:latest"),
             ("[::1]:5000/x", "[::1]:5000/x:latest", "[::1]:5000/x:latest"),
+            ("docker.io/other.io/x", "docker.io/other.io/x:latest", "docker.io/other.io/x:latest"),
+            ("docker.io/localhost/x", "docker.io/localhost/x:latest", "docker.io/localhost/x:latest"),
         ] {
             let reference = Reference::parse(text).unwrap().with_default_tag();
             assert_eq!(reference.to_string(), full);

@@ -6,6 +6,8 @@ use berth_build::{Event, Outcome, Vertex};
 use berth_spec::progress::{ErrorDetail, Progress};
 use serde_json::json;
 
+/// The stream that Docker's classic builder shows in red.
+const STDERR: u8 = 2;
 /// Digits of an id that people see.
 const SHORT: usize = 12;
 
@@ -41,7 +43,7 @@ impl Classic {
             Event::Vertex(vertex) => self.vertex(&vertex),
             Event::Log(log) => {
                 if let Some(step) = self.steps.get_mut(&log.vertex) {
-                    step.waiting.push(text(log.data));
+                    step.waiting.push(text(if log.stream == STDERR { red(&log.data) } else { log.data }));
                 }
             }
             Event::Warning(warning) => return self.loud(vec![text(format!("[Warning] {}\n", warning.rendered))]),
@@ -135,6 +137,11 @@ fn text(stream: String) -> Progress {
     Progress { stream: Some(stream), ..Progress::default() }
 }
 
+/// As moby's `streamformatter` marks what a step says on standard error.
+fn red(said: &str) -> String {
+    format!("\x1b[91m{said}\x1b[0m")
+}
+
 fn short(id: &str) -> String {
     id.trim_start_matches("sha256:").chars().take(SHORT).collect()
 }
@@ -172,6 +179,15 @@ mod tests {
         let lines: String =
             events.into_iter().flat_map(|event| classic.lines(event)).filter_map(|line| line.stream).collect();
         assert_eq!(lines, "Step 1/2 : RUN a\nfirst\n ---> a\nStep 2/2 : RUN b\nsecond\n ---> b\n");
+    }
+
+    #[test]
+    fn standard_error_is_red() {
+        let mut classic = Classic::default();
+        classic.lines(vertex("a", true, false));
+        let said = Log { vertex: "a".into(), stream: 2, data: "oh\n".into(), at: Timestamp::UNIX_EPOCH };
+        let lines = classic.lines(Event::Log(said));
+        assert_eq!(lines[0].stream.as_deref(), Some("\x1b[91moh\n\x1b[0m"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod build_output;
 mod build_remote;
 mod cgroup2;
 mod clients;
+mod clock;
 mod crash;
 mod daemon;
 mod device;

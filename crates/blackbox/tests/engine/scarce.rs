@@ -246,6 +246,69 @@ fn a_controller_that_is_missing() {
     assert!(said.to_lowercase().contains("memory"), "a limit that cannot be kept is said: {said}");
 }
 
+/// What `start` of a container is refused with.
+fn refusal(engine: &Engine, name: &str) -> String {
+    let answer = engine.http().post(&format!("/containers/{name}/start"));
+    assert!(answer.status >= 400, "{} {}", answer.status, answer.text());
+    answer.message()
+}
+
+#[test]
+fn a_port_that_is_held_is_named_with_its_holder() {
+    let engine = Engine::start();
+    berth_only!(engine);
+    let publish = |port: &str| json!({"ExposedPorts": {"80/tcp": {}}, "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": port}]}}});
+    engine.run("first", &["sleep", "600"], publish("8080"));
+    let before = engine.look();
+    engine.create("second", &["sleep", "600"], publish("8080"));
+    let said = refusal(&engine, "second");
+    assert!(said.contains("0.0.0.0:8080") && said.contains("held by container first"), "{said}");
+    // Somebody else's.
+    let mut stranger = engine.neighbour("busybox").args(["nc", "-l", "-p", "8099"]).spawn().expect("a stranger");
+    engine.create("third", &["sleep", "600"], publish("8099"));
+    let said = eventually("the stranger listens", 5, || {
+        let answer = engine.http().post("/containers/third/start");
+        let is_refused = answer.status >= 400;
+        if !is_refused {
+            engine.http().post("/containers/third/stop?t=0").expect(204);
+        }
+        is_refused.then(|| answer.message())
+    });
+    assert!(said.contains("8099") && said.contains("in use"), "{said}");
+    eventually("nothing is left of what was refused", 5, || {
+        engine.look().beyond(&before).iter().all(|trace| trace.starts_with("file")).then_some(())
+    });
+    stranger.kill().expect("a stranger");
+    stranger.wait().expect("a stranger");
+    engine.http().delete("/containers/first?force=1").expect(204);
+    for name in ["second", "third"] {
+        engine.http().post(&format!("/containers/{name}/start")).expect(204);
+    }
+}
+
+#[test]
+fn a_layer_that_was_deleted_is_named_with_what_to_do() {
+    let engine = Engine::start();
+    berth_only!(engine);
+    engine.create("early", &["true"], json!({}));
+    let before = engine.look();
+    let image = engine.http().get("/images/busybox/json").expect(200).json();
+    let layer = image["GraphDriver"]["Data"]["UpperDir"].as_str().expect("the directory of a layer").to_owned();
+    engine.within(&["mv", &layer, &format!("{layer}.away")]).ok();
+    let late = json!({"Image": "busybox", "Cmd": ["true"]});
+    let answer = engine.http().post_json("/containers/create?name=late", &late);
+    let late = if answer.status == 201 { refusal(&engine, "late") } else { answer.message() };
+    for said in [refusal(&engine, "early"), late] {
+        assert!(said.contains("is missing") && said.contains("load the image again"), "{said}");
+    }
+    engine.http().delete("/containers/late?force=1");
+    eventually("nothing is left of what was refused", 5, || {
+        engine.look().beyond(&before).iter().all(|trace| trace.starts_with("file")).then_some(())
+    });
+    engine.within(&["mv", &format!("{layer}.away"), &layer]).ok();
+    engine.http().post("/containers/early/start").expect(204);
+}
+
 /// The 99th percentile of some requests, in milliseconds.
 fn percentile(engine: &Engine, path: &str) -> f64 {
     let mut times: Vec<Duration> = (0..200)
