@@ -43,8 +43,8 @@ impl Client {
 
     /// GET /images/{name}/history.
     #[allow(clippy::missing_errors_doc)]
-    pub async fn history(&self, name: &str) -> Result<Vec<History>> {
-        self.json(Request::get(format!("/images/{}/history", segment(name)))).await
+    pub async fn history(&self, name: &str, platform: &str) -> Result<Vec<History>> {
+        self.json(Request::get(format!("/images/{}/history", segment(name))).text("platform", platform)).await
     }
 
     /// POST /images/{name}/tag.
@@ -56,8 +56,15 @@ impl Client {
 
     /// DELETE /images/{name}.
     #[allow(clippy::missing_errors_doc)]
-    pub async fn remove_image(&self, name: &str, force: bool, no_prune: bool) -> Result<Vec<Deleted>> {
+    pub async fn remove_image(
+        &self,
+        name: &str,
+        force: bool,
+        no_prune: bool,
+        platforms: &[String],
+    ) -> Result<Vec<Deleted>> {
         let request = Request::delete(format!("/images/{}", segment(name)));
+        let request = request.each("platforms", platforms.iter().map(String::as_str));
         self.json(request.on("force", force).on("noprune", no_prune)).await
     }
 
@@ -69,15 +76,17 @@ impl Client {
 
     /// POST /images/load with a tar stream; the answer is a progress stream.
     #[allow(clippy::missing_errors_doc)]
-    pub async fn load(&self, body: Body, quiet: bool) -> Result<Documents> {
+    pub async fn load(&self, body: Body, quiet: bool, platforms: &[String]) -> Result<Documents> {
         let request = Request::post("/images/load").text("quiet", if quiet { "1" } else { "0" });
+        let request = request.each("platform", platforms.iter().map(String::as_str));
         Ok(self.stream(request.body(body, "application/x-tar")).await?.documents())
     }
 
     /// GET /images/get: one tar stream of all `names`.
     #[allow(clippy::missing_errors_doc)]
-    pub async fn save(&self, names: &[String]) -> Result<Bytes> {
-        self.stream(Request::get("/images/get").each("names", names.iter().map(String::as_str))).await
+    pub async fn save(&self, names: &[String], platforms: &[String]) -> Result<Bytes> {
+        let request = Request::get("/images/get").each("names", names.iter().map(String::as_str));
+        self.stream(request.each("platform", platforms.iter().map(String::as_str))).await
     }
 
     /// POST /images/create from a registry; the answer is a progress stream. `auth` is the base64url JSON of

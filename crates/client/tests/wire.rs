@@ -119,7 +119,7 @@ async fn an_older_daemon_is_asked_again_once() {
 async fn a_stream_is_not_sent_before_the_version_is_known() {
     let server = Server::start(old);
     let client = server.client(Origin::Explicit);
-    client.load(Body::reader(std::io::empty()), true).await.unwrap();
+    client.load(Body::reader(std::io::empty()), true, &[]).await.unwrap();
     // What this plain server reads last is the end of the empty stream.
     assert_eq!(server.seen()[1..3], ["0 GET /v1.41/_ping", "0 POST /v1.41/images/load?quiet=1"]);
 }

@@ -6,6 +6,7 @@ mod create;
 mod list;
 mod load;
 mod path;
+mod platform;
 pub(crate) mod progress;
 mod prune;
 mod push;

@@ -9,9 +9,9 @@ use crate::{Engine, Error, failure::Answer, name::Name, query::Query, version::V
 
 pub async fn get(State(engine): State<Arc<Engine>>, Name(path): Name, version: Version, query: Query) -> Answer {
     match path.rsplit_once('/') {
-        Some((name, "json")) => simple::inspect(&engine, name, version).await,
-        Some((name, "history")) => simple::history(&engine, name).await,
-        Some((name, "get")) => save::save(&engine, &[name.to_owned()]).await,
+        Some((name, "json")) => simple::inspect(&engine, name, version, &query).await,
+        Some((name, "history")) => simple::history(&engine, name, &query).await,
+        Some((name, "get")) => save::save(&engine, &[name.to_owned()], &query).await,
         Some((name, "attestations")) => attestations::list(&engine, name, &query).await,
         _ => Err(Error::NoPage.into()),
     }

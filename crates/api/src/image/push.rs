@@ -2,9 +2,9 @@
 
 use axum::http::HeaderMap;
 use berth_image::PushRequest;
-use berth_spec::{Platform, Reference};
+use berth_spec::Reference;
 
-use super::progress;
+use super::{platform, progress};
 use crate::{Engine, Error, failure::Answer, query::Query, registry};
 
 pub async fn push(engine: &Engine, name: &str, query: &Query, headers: &HeaderMap) -> Answer {
@@ -16,7 +16,7 @@ pub async fn push(engine: &Engine, name: &str, query: &Query, headers: &HeaderMa
     if let Some(tag) = query.get("tag") {
         reference = reference.with_tag(tag).map_err(invalid)?;
     }
-    let platform = query.get("platform").map(platform).transpose()?;
+    let platform = query.get("platform").map(platform::parse).transpose()?;
     let wanted = PushRequest {
         reference,
         platform,
@@ -26,12 +26,4 @@ pub async fn push(engine: &Engine, name: &str, query: &Query, headers: &HeaderMa
     };
     let images = engine.images.clone();
     progress::run(|lines| async move { images.push(wanted, Some(lines)).await }).await
-}
-
-/// Docker's client sends the platform as JSON here, others write `os/architecture`.
-fn platform(text: &str) -> Result<Platform, Error> {
-    if text.starts_with('{') {
-        return serde_json::from_str(text).map_err(|error| Error::Json(error.to_string()));
-    }
-    Platform::parse(text).map_err(|error| Error::Invalid(error.to_string()))
 }

@@ -6,9 +6,11 @@ use axum::extract::State;
 use berth_image::Removed;
 use berth_spec::model::ImageDeleteResponseItem;
 
+use super::platform;
 use crate::{Engine, failure::Answer, name::Name, query::Query, stream};
 
 pub async fn remove(State(engine): State<Arc<Engine>>, Name(name): Name, query: Query) -> Answer {
+    platform::check(&engine, &name, &query, "platforms").await?;
     let removed = engine.images.remove(&name, query.flag("force")?, query.flag("noprune")?).await?;
     stream::json(&removed.into_iter().map(item).collect::<Vec<_>>())
 }

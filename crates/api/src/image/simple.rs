@@ -4,10 +4,16 @@ use axum::{http::StatusCode, response::IntoResponse};
 
 use serde_json::json;
 
+use super::platform;
 use crate::{Engine, Error, container::shape, failure::Answer, query::Query, stream, version::Version};
 
 /// Clients of older versions look for what later ones left out.
-pub async fn inspect(engine: &Engine, name: &str, version: Version) -> Answer {
+pub async fn inspect(engine: &Engine, name: &str, version: Version, query: &Query) -> Answer {
+    if query.flag("manifests")? && query.get("platform").is_some() {
+        let text = "conflicting options: manifests and platform options cannot both be set";
+        return Err(Error::Invalid(text.to_owned()).into());
+    }
+    platform::check(engine, name, query, "platform").await?;
     let mut image = serde_json::to_value(engine.images.inspect(name).await?).map_err(Error::Encode)?;
     if let Some(parent) = engine.images.parent(name).await? {
         image["Parent"] = json!(parent.to_string());
@@ -28,7 +34,8 @@ pub async fn inspect(engine: &Engine, name: &str, version: Version) -> Answer {
     stream::json(&image)
 }
 
-pub async fn history(engine: &Engine, name: &str) -> Answer {
+pub async fn history(engine: &Engine, name: &str, query: &Query) -> Answer {
+    platform::check(engine, name, query, "platform").await?;
     stream::json(&engine.images.history(name).await?)
 }
 

@@ -1,9 +1,12 @@
 //! Images: import, list, inspect, history, tag, remove, save, load, prune.
 
-use berth_blackbox::Engine;
+use std::collections::BTreeMap;
+use std::io::Read;
+
 use berth_blackbox::busybox::files;
 use berth_blackbox::workload::escape;
-use serde_json::json;
+use berth_blackbox::{Engine, skip};
+use serde_json::{Value, json};
 
 #[test]
 fn an_imported_image_is_listed_and_inspected() {
@@ -186,4 +189,88 @@ fn lists_filter_by_reference_and_label() {
     assert_eq!(count("{\"reference\":[\"label*\"]}"), Some(1));
     assert_eq!(count("{\"before\":[\"labelled:1\"]}"), Some(1));
     engine.http().get(&format!("/images/json?filters={}", escape("{\"bogus\":[\"x\"]}"))).expect(400);
+}
+
+/// Docker's client sends platforms as JSON, others as text.
+#[test]
+fn a_platform_that_is_asked_for_is_held_against_the_image() {
+    let engine = Engine::start();
+    if engine.is_docker() {
+        skip!("dockerd of this version does not look at platforms here");
+    }
+    let own = [escape(r#"{"os":"linux","architecture":"amd64"}"#), escape("linux/amd64")];
+    let other = [escape(r#"{"os":"linux","architecture":"arm64"}"#), escape("linux/arm64")];
+    for (method, path) in [
+        ("GET", "/images/busybox/json?platform="),
+        ("GET", "/images/busybox/history?platform="),
+        ("GET", "/images/busybox/get?platform="),
+        ("GET", "/images/get?names=busybox&platform="),
+        ("DELETE", "/images/busybox?platforms="),
+    ] {
+        let ask = |platform: &str| engine.http().request(method, &format!("{path}{platform}"), &[], b"");
+        for platform in &other {
+            let said = ask(platform).expect(404).message();
+            assert!(said.ends_with("(linux/amd64) does not match the specified platform (linux/arm64)"), "{said}");
+        }
+        ask("a/b/c/d").expect(400);
+        if method == "GET" {
+            own.iter().for_each(|platform| drop(ask(platform).expect(200)));
+        }
+    }
+    engine.http().get(&format!("/images/busybox/json?manifests=1&platform={}", own[0])).expect(400);
+    engine.cli(&["rmi", "--platform", "linux/arm64", "busybox"]).fails("does not match the specified platform");
+    for verb in [&["history"][..], &["save"], &["image", "inspect"]] {
+        let ask = |platform| engine.cli(&[verb, &["--platform", platform, "busybox"]].concat());
+        assert_eq!(ask("linux/amd64").code, 0);
+        ask("linux/arm64").fails("does not match the specified platform");
+    }
+    engine.cli(&["rmi", "--platform", "linux/amd64", "busybox"]).ok();
+}
+
+/// An OCI layout of all that archives of `save` hold.
+fn merged(archives: &[Vec<u8>]) -> Vec<u8> {
+    let mut all = BTreeMap::new();
+    let mut manifests = Vec::new();
+    for archive in archives {
+        for entry in tar::Archive::new(&archive[..]).entries().expect("an archive") {
+            let mut entry = entry.expect("an entry");
+            let path = entry.path().expect("a path").display().to_string();
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).expect("its bytes");
+            if path == "index.json" {
+                let index: Value = serde_json::from_slice(&bytes).expect("an index");
+                manifests.extend(index["manifests"].as_array().cloned().unwrap_or_default());
+            } else if path.starts_with("blobs/") && entry.header().entry_type().is_file() {
+                all.insert(path, bytes);
+            }
+        }
+    }
+    all.insert("index.json".to_owned(), json!({"schemaVersion": 2, "manifests": manifests}).to_string().into_bytes());
+    all.insert("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec());
+    files(&all.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect::<Vec<_>>())
+}
+
+#[test]
+fn a_platform_chooses_what_is_loaded() {
+    let engine = Engine::start();
+    if engine.is_docker() {
+        skip!("dockerd of this version does not look at platforms here");
+    }
+    let archives = ["amd64", "arm64"].map(|architecture| {
+        let path = format!("/images/create?fromSrc=-&repo=both&tag={architecture}&platform=linux/{architecture}");
+        engine.http().post_tar(&path, &files(&[("a", architecture.as_bytes())])).expect(200);
+        engine.http().get(&format!("/images/both:{architecture}/get")).expect(200).body
+    });
+    let layout = merged(&archives);
+    for (platforms, expected) in [(Some("arm64"), [404, 200]), (Some("linux/amd64"), [200, 404]), (None, [200, 200])] {
+        for architecture in ["amd64", "arm64"] {
+            engine.http().delete(&format!("/images/both:{architecture}?force=1"));
+        }
+        let flags = platforms.into_iter().flat_map(|platform| ["--platform", platform]);
+        engine.cli_with(&["load"].into_iter().chain(flags).collect::<Vec<_>>(), &layout).ok();
+        let found = ["amd64", "arm64"].map(|tag| engine.http().get(&format!("/images/both:{tag}/json")).status);
+        assert_eq!(found, expected, "{platforms:?}");
+    }
+    let refused = engine.cli_with(&["load", "--platform", "linux/s390x"], &layout);
+    refused.fails("it holds no image for linux/s390x");
 }

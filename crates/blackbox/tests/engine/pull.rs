@@ -120,3 +120,42 @@ fn what_is_not_there_is_refused_before_the_stream() {
     let text = format!("manifest for {HOST}/team/app:2 not found: manifest unknown: manifest unknown");
     assert_eq!(missing.message(), text);
 }
+
+/// Layers in zstd, and archives as they are although their manifest says gzip, which is how skopeo pushes those.
+#[test]
+fn layers_come_in_zstd_and_uncompressed() {
+    for program in ["docker-registry", "skopeo", "bash"] {
+        if !command::is_installed(program) {
+            skip!("{program} is not installed");
+        }
+    }
+    let engine = Engine::start();
+    if engine.is_docker() {
+        skip!("dockerd of this version knows no zstd");
+    }
+    let _registry = Registry::start(&engine);
+    let layers = engine.http().get("/images/busybox/json").expect(200).json()["RootFS"]["Layers"].clone();
+    let archive = format!("docker-archive:{}", engine.place().join("busybox.tar").display());
+    let folder = format!("dir:{}", engine.place().join("folder").display());
+    let there = |name: &str| format!("docker://{HOST}/team/{name}:1");
+    let copy = |arguments: &[&str]| {
+        let all = ["skopeo", "copy", "--insecure-policy", "--dest-tls-verify=false"];
+        engine.host(&[&all[..], arguments].concat()).ok();
+    };
+    copy(&["--dest-decompress", &archive, &folder]);
+    copy(&["--format", "oci", "--dest-compress-format", "zstd", &folder, &there("zstd")]);
+    copy(&["--preserve-digests", &folder, &there("plain")]);
+    engine.http().delete("/images/busybox:latest?force=1").expect(200);
+    for name in ["zstd", "plain"] {
+        let raw = engine.host(&["skopeo", "inspect", "--raw", "--tls-verify=false", &there(name)]).ok();
+        let layer = serde_json::from_str::<Value>(&raw).expect("a manifest")["layers"][0].clone();
+        let is_zstd = layer["mediaType"].as_str().is_some_and(|kind| kind.ends_with("+zstd"));
+        assert_eq!((is_zstd, layer["digest"] == layers[0]), (name == "zstd", name == "plain"), "{raw}");
+        let image = format!("{HOST}/team/{name}:1");
+        let told = engine.http().post(&format!("/images/create?fromImage={HOST}/team/{name}&tag=1")).expect(200).text();
+        assert!(told.contains("Downloaded newer image"), "{told}");
+        assert_eq!(engine.http().get(&format!("/images/{image}/json")).expect(200).json()["RootFS"]["Layers"], layers);
+        assert_eq!(engine.run_to_end(&["echo", name], json!({"Image": image})).1, format!("{name}\n"));
+        engine.http().delete(&format!("/images/{image}?force=1")).expect(200);
+    }
+}

@@ -32,7 +32,7 @@ async fn load(call: Call) -> Outcome {
             Body::reader(progress::Reading::new(file, total, "Loading"))
         }
     };
-    let stream = call.client()?.load(body, quiet).await?;
+    let stream = call.client()?.load(body, quiet, &super::platform::all(&call)?).await?;
     progress::show(stream, false).await?;
     Ok(0)
 }

@@ -6,6 +6,7 @@ use crate::grammar::{Arity, Command, Flag};
 static FLAGS: &[Flag] = &[
     Flag::switch("force", "Force removal of the image").short('f'),
     Flag::switch("no-prune", "Do not delete untagged parents"),
+    Flag::list("platform", "Remove only the given platform variant.").value("strings"),
 ];
 
 /// `berth rmi`.
@@ -17,11 +18,12 @@ pub static COMMAND: Command =
     .at(&["image rm", "image remove", "rmi"]);
 
 async fn rm(call: Call) -> Outcome {
+    let platforms = super::platform::all(&call)?;
     let (client, force) = (call.client()?, call.flags.on("force"));
     let mut errors = Vec::new();
     let mut missing_only = true;
     for name in &call.args {
-        match client.remove_image(name, force, call.flags.on("no-prune")).await {
+        match client.remove_image(name, force, call.flags.on("no-prune"), &platforms).await {
             Ok(rows) => {
                 for row in rows {
                     match row.deleted.is_empty() {

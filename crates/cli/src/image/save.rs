@@ -4,7 +4,10 @@ use crate::call::{Call, Outcome};
 use crate::grammar::{Arity, Command, Flag};
 use crate::output;
 
-static FLAGS: &[Flag] = &[Flag::text("output", "Write to a file, instead of STDOUT").short('o')];
+static FLAGS: &[Flag] = &[
+    Flag::text("output", "Write to a file, instead of STDOUT").short('o'),
+    Flag::list("platform", "Save only the given platform variant.").value("strings"),
+];
 
 /// `berth save`.
 pub static COMMAND: Command = Command::verb(
@@ -18,6 +21,6 @@ pub static COMMAND: Command = Command::verb(
 
 async fn save(call: Call) -> Outcome {
     let place = output::Place::choose(call.flags.text("output"), "save")?;
-    let stream = call.client()?.save(&call.args).await?;
+    let stream = call.client()?.save(&call.args, &super::platform::all(&call)?).await?;
     output::save(stream, place).await
 }

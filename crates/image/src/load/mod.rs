@@ -6,7 +6,7 @@ mod spool;
 use std::collections::HashMap;
 
 use berth_record::Durability;
-use berth_spec::{Digest, Reference, image::ImageConfig, progress::Progress};
+use berth_spec::{Digest, Platform, Reference, image::ImageConfig, progress::Progress};
 
 use crate::{
     Error, Images, Result,
@@ -26,10 +26,23 @@ impl Images {
     /// [`Error::Archive`] for what is no image archive, [`Error::WrongLayer`], [`Error::Unpack`]; of an archive with a
     /// fault nothing is stored, except images before the one at fault.
     pub async fn load(&self, body: ByteStream, progress: Option<ProgressSender>) -> Result<Vec<Digest>> {
+        self.load_for(body, Vec::new(), progress).await
+    }
+
+    /// As [`Images::load`], and only images for `platforms`, if there are any.
+    ///
+    /// # Errors
+    /// As for [`Images::load`].
+    pub async fn load_for(
+        &self,
+        body: ByteStream,
+        platforms: Vec<Platform>,
+        progress: Option<ProgressSender>,
+    ) -> Result<Vec<Digest>> {
         let reader = StreamReader::new(body);
         self.blocking(move |shared| {
             let build = Build::begin(shared);
-            let outcome = load(shared, reader, progress.as_ref());
+            let outcome = load(shared, reader, &platforms, progress.as_ref());
             build.tidy();
             outcome
         })
@@ -37,9 +50,14 @@ impl Images {
     }
 }
 
-fn load(shared: &Shared, reader: impl std::io::Read + Send, progress: Option<&ProgressSender>) -> Result<Vec<Digest>> {
+fn load(
+    shared: &Shared,
+    reader: impl std::io::Read + Send,
+    platforms: &[Platform],
+    progress: Option<&ProgressSender>,
+) -> Result<Vec<Digest>> {
     let archive = spool::spool(&shared.content, reader)?;
-    let sources = source::find(&archive)?;
+    let sources = source::find(&archive, platforms)?;
     let mut ids = Vec::with_capacity(sources.len());
     for source in sources {
         ids.push(add(shared, source, progress)?);
