@@ -97,7 +97,10 @@ impl ContextStore {
     }
 
     /// A fresh folder that goes with its guard.
-    pub(crate) fn temporary(&self) -> Result<Folder> {
+    ///
+    /// # Errors
+    /// [`Error::File`] when it cannot be made.
+    pub fn temporary(&self) -> Result<Folder> {
         let path = self.work.join(berth_kit::id::short(&berth_kit::id::generate()));
         std::fs::create_dir(&path).map_err(Error::file("create", &path))?;
         Ok(Folder { path: path.clone(), guard: Arc::new(Temporary(path)) })

@@ -5,7 +5,7 @@ use std::{os::fd::AsFd, sync::Arc};
 use berth_container::{StepMount, StepRequest};
 use berth_dockerfile::{Mount, MountKind, Network, Run, Script, Security, Sharing};
 use berth_spec::{
-    model::{ContainerConfig, HostConfig},
+    model::{ContainerConfig, DeviceRequest, HostConfig},
     stream::Decoder,
 };
 use tokio::io::AsyncReadExt;
@@ -33,6 +33,8 @@ pub(crate) struct Command {
     mounts: Vec<(Mount, Option<Arc<Tree>>)>,
     network: Option<String>,
     insecure: bool,
+    /// Qualified names of the devices that are there.
+    devices: Vec<String>,
     /// For the history.
     pub shown: String,
 }
@@ -78,10 +80,7 @@ impl Command {
         if insecure && !allowed.insecure {
             return Err(not_allowed("security.insecure"));
         }
-        if let Some(device) = run.devices.iter().find(|device| device.value.required) {
-            let text = format!("device {} is not there: this host has no CDI description of it", device.value.name);
-            return Err(step.fails(&solve.request, text));
-        }
+        let devices = devices(solve, step, run)?;
         let host = berth_spec::Platform::host();
         let own = berth_spec::Platform::of_config(&state.config);
         if !own.architecture.is_empty() && !crate::builder::can_run(&host, &own) {
@@ -98,7 +97,7 @@ impl Command {
             arguments.iter().for_each(|(name, value)| shown.push_str(&format!("{name}={value} ")));
         }
         shown.push_str(&argv.join(" "));
-        Ok(Self { argv, file, mounts, network, insecure, shown })
+        Ok(Self { argv, file, mounts, network, insecure, devices, shown })
     }
 
     /// What the command reads.
@@ -116,6 +115,9 @@ impl Command {
         key.text("workdir", state.workdir());
         key.text("network", self.network.as_deref().unwrap_or_default());
         key.text("security", if self.insecure { "insecure" } else { "" });
+        if !self.devices.is_empty() {
+            key.text("devices", &self.devices.join(" "));
+        }
         key.text("epoch", &format!("{:?}", solve.epoch));
         for (mount, tree) in &self.mounts {
             key.text(format!("mount {}", mount.target.as_deref().unwrap_or_default()), &format!("{:?}", mount.kind));
@@ -185,6 +187,7 @@ impl Command {
         HostConfig {
             network_mode: self.network.clone(),
             privileged: Some(self.insecure),
+            device_requests: (!self.devices.is_empty()).then(|| vec![described(&self.devices)]),
             extra_hosts: Some(request.add_hosts.clone()),
             shm_size: request.shm_bytes,
             ulimits: Some(request.ulimits.clone()).filter(|limits| !limits.is_empty()),
@@ -258,6 +261,48 @@ impl Command {
 
 fn not_allowed(name: &str) -> Error {
     Error::Forbidden(format!("{name} is not allowed: allow it with --allow {name}"))
+}
+
+/// The devices that the command asks for and this host describes (CDI). One that is not there is left out unless it is
+/// required.
+fn devices(solve: &Solve, step: &Step, run: &Run) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    if run.devices.is_empty() {
+        return Ok(found);
+    }
+    let (dirs, known) = solve.shared.containers.described_devices();
+    for device in &run.devices {
+        let name = &device.value.name;
+        let these = of_name(name, &known);
+        if these.is_empty() && device.value.required {
+            let dirs: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+            let text =
+                format!("device {name} is not there: no file in {} describes such a device (CDI)", dirs.join(" or "));
+            return Err(step.fails(&solve.request, text));
+        }
+        found.extend(these);
+    }
+    found.sort();
+    found.dedup();
+    match found.is_empty() || solve.request.allowed.device {
+        true => Ok(found),
+        false => Err(not_allowed("device")),
+    }
+}
+
+/// `vendor.com/class=name`, `vendor.com/class=*` for all of them, `vendor.com/class` for the first.
+fn of_name(name: &str, known: &[String]) -> Vec<String> {
+    let kind = name.split_once('=').map_or(name, |(kind, _)| kind);
+    let of_kind = known.iter().filter(|one| one.split_once('=').is_some_and(|(own, _)| own == kind));
+    match name.split_once('=') {
+        Some((_, "*")) => of_kind.cloned().collect(),
+        Some(_) => known.iter().filter(|one| *one == name).cloned().collect(),
+        None => of_kind.take(1).cloned().collect(),
+    }
+}
+
+fn described(devices: &[String]) -> DeviceRequest {
+    DeviceRequest { driver: Some("cdi".to_owned()), device_ids: Some(devices.to_vec()), ..DeviceRequest::default() }
 }
 
 fn place_of(target: &str) -> String {
@@ -363,4 +408,18 @@ async fn follow(solve: &Arc<Solve>, step: &Step, request: StepRequest) -> Result
         solve.teller.log(&step.id, 2, b"the command was killed: out of memory\n").await;
     }
     Ok(exit.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_name;
+
+    #[test]
+    fn devices_are_found_by_name_by_kind_and_all_at_once() {
+        let known = ["a.com/x=0", "a.com/x=1", "b.com/x=0"].map(str::to_owned);
+        assert_eq!(of_name("a.com/x=1", &known), ["a.com/x=1"]);
+        assert_eq!(of_name("a.com/x", &known), ["a.com/x=0"]);
+        assert_eq!(of_name("a.com/x=*", &known), ["a.com/x=0", "a.com/x=1"]);
+        assert!(of_name("a.com", &known).is_empty() && of_name("a.com/x=2", &known).is_empty());
+    }
 }

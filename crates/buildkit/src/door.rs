@@ -13,7 +13,7 @@ mod record;
 mod solve;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -33,6 +33,8 @@ use bridge::Bridge;
 
 /// How long a status or a bridge waits for the solve it belongs to.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Ended builds without a record whose status can still be asked for.
+const ENDED: usize = 16;
 
 /// BuildKit's services over one builder.
 pub struct Door {
@@ -41,6 +43,9 @@ pub struct Door {
     contexts: Contexts,
     history: Arc<History>,
     running: Mutex<BTreeMap<String, Running>>,
+    /// What the newest builds told that the history does not keep. Clients ask for the status beside the solve, and a
+    /// question is often answered before its status is asked for.
+    ended: Mutex<VecDeque<(String, Progress)>>,
     began: Notify,
 }
 
@@ -63,6 +68,7 @@ impl Door {
             contexts: Contexts::open(&root.join("contexts"))?,
             history: Arc::new(History::open(&root.join("history"))?),
             running: Mutex::default(),
+            ended: Mutex::default(),
             began: Notify::new(),
         })
     }
@@ -135,11 +141,7 @@ impl Door {
 
     async fn status(&self, call: &mut Call) -> Result<(), Status> {
         let request: StatusRequest = call.request().await?;
-        let past = self.history.told(&request.reference).map_err(Status::gone)?;
-        let progress = match past {
-            Some(progress) => progress,
-            None => self.running(&request.reference).await?.progress,
-        };
+        let progress = self.progress_of(&request.reference).await?;
         let mut listener = progress.listen();
         while let Some(message) = listener.next().await {
             call.send(&*message).await?;
@@ -162,15 +164,49 @@ impl Door {
         Ok(())
     }
 
-    /// The running build called `reference`, waited for a little: clients ask for its status while they ask for it.
+    /// The running build called `reference`.
     async fn running(&self, reference: &str) -> Result<Running, Status> {
+        self.waited(reference, || self.lock().get(reference).cloned()).await
+    }
+
+    /// What the build called `reference` tells, or told.
+    async fn progress_of(&self, reference: &str) -> Result<Progress, Status> {
+        // A build goes to the one or the other before it is no longer running.
+        let look = || {
+            let running = self.lock().get(reference).map(|running| running.progress.clone());
+            running.or_else(|| self.ended(reference)).or_else(|| self.past(reference))
+        };
+        self.waited(reference, look).await
+    }
+
+    fn ended(&self, reference: &str) -> Option<Progress> {
+        let ended = self.ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        ended.iter().find(|(name, _)| name == reference).map(|(_, progress)| progress.clone())
+    }
+
+    fn past(&self, reference: &str) -> Option<Progress> {
+        let told = self.history.told(reference);
+        told.inspect_err(|error| tracing::warn!(build = reference, %error, "a build's record cannot be read")).ok()?
+    }
+
+    /// Keeps what a build told that the history knows nothing of.
+    fn remember(&self, reference: &str, progress: &Progress) {
+        let mut ended = self.ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if ended.len() >= ENDED {
+            ended.pop_front();
+        }
+        ended.push_back((reference.to_owned(), progress.clone()));
+    }
+
+    /// Something of a build, waited for a little: clients ask for its status while they ask for it.
+    async fn waited<T>(&self, reference: &str, look: impl Fn() -> Option<T>) -> Result<T, Status> {
         let wait = async {
             loop {
                 let began = self.began.notified();
                 tokio::pin!(began);
                 began.as_mut().enable();
-                if let Some(running) = self.lock().get(reference).cloned() {
-                    return running;
+                if let Some(found) = look() {
+                    return found;
                 }
                 began.await;
             }

@@ -3,6 +3,7 @@
 //! Field numbers are those of moby/buildkit's and tonistiigi/fsutil's public `.proto` files. Fields that are not named
 //! here are skipped when they arrive, and never sent.
 
+pub mod content;
 pub mod control;
 pub mod gateway;
 pub mod session;

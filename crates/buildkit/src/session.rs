@@ -10,6 +10,7 @@
 //! same time.
 
 mod auth;
+mod content;
 mod policy;
 mod receive;
 mod secret;
@@ -30,6 +31,7 @@ use tokio::sync::{Notify, watch};
 use crate::grpc::{Channel, Code, Status};
 
 pub use auth::{Credentials, Token};
+pub use content::{Blob, BlobSink};
 pub use receive::Received;
 pub use send::FileSink;
 pub use ssh::Agent;

@@ -385,6 +385,32 @@ async fn buildx_goes_over_the_bridge() {
 }
 
 #[tokio::test]
+async fn a_question_has_a_status_even_after_its_end() {
+    let root = tempfile::tempdir().expect("a folder");
+    let scene = scene(root.path(), "key").await;
+    // buildx asks what the builder can do by a solve that returns nothing, and for its status beside it, or later.
+    let mut outer = request("q1", &[]);
+    outer.frontend = String::new();
+    let metadata = vec![("buildkit-controlapi-buildid".to_owned(), "q1".to_owned())];
+    let inside = async {
+        let returned = gateway::ReturnRequest::default();
+        scene.control.unary::<Empty>(&format!("{BRIDGE}/Return"), &metadata, &returned).await
+    };
+    let (outer, inside) = tokio::join!(scene.solve(&outer), inside);
+    inside.expect("the bridge stands");
+    outer.expect("it is answered");
+    let status = async {
+        let mut call = scene.control.duplex("/moby.buildkit.v1.Control/Status", &Metadata::new()).await?;
+        call.sender.send(&StatusRequest { reference: "q1".into() }).await?;
+        call.sender.finish();
+        while call.receiver.next::<StatusResponse>().await?.is_some() {}
+        Ok::<_, Status>(())
+    };
+    let status = tokio::time::timeout(Duration::from_secs(2), status).await;
+    status.expect("it is not waited for").expect("it is known");
+}
+
+#[tokio::test]
 async fn builds_are_remembered_as_they_ended() {
     let root = tempfile::tempdir().expect("a folder");
     let scene = scene(root.path(), "key").await;

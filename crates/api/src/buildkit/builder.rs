@@ -21,6 +21,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::mpsc;
 
 use super::{
+    cache,
     client::SessionClient,
     export,
     progress::{Shown, message},
@@ -109,6 +110,9 @@ impl SolveDoor {
         }
         let mut request = Request::new(inputs.dockerfile, inputs.context);
         fill(&mut request, &solve, &session)?;
+        for cache in solve.cache_imports.iter().filter(|cache| cache.kind == "local") {
+            request.cache_from.push(cache::bring(self.0.builder.contexts(), &session, cache).await?);
+        }
         for (name, value) in &solve.options.contexts {
             let session = match value.strip_prefix("local:") {
                 Some(local) => session_of(&solve, local, &session).await?,
@@ -135,7 +139,15 @@ impl SolveDoor {
         };
         let (finished, ()) = tokio::join!(self.0.builder.build(request, sender), listen);
         let finished = finished.map_err(failed)?;
-        export::run(&self.0, &session, &exports, &finished, &progress).await
+        let mut told = export::run(&self.0, &session, &exports, &finished, &progress).await?;
+        if let Some(cache) = solve.cache_exports.iter().find(|cache| cache.kind == "local")
+            && let Some(folder) = self.0.builder.take_cache(&finished.reference)
+        {
+            let work = cache::send(&folder, &session, cache);
+            let manifest = export::step(&progress, &finished.reference, "sending cache to the client", work).await?;
+            told.insert(cache::MANIFEST.to_owned(), manifest);
+        }
+        Ok(told)
     }
 
     async fn inputs(&self, solve: &Solve, session: &Arc<Session>, progress: &Progress) -> Result<Inputs, Status> {
@@ -210,10 +222,10 @@ async fn session_of(solve: &Solve, name: &str, own: &Arc<Session>) -> Result<Arc
 /// What a solve may ask for and this builder does not have, by name.
 fn refuse_absent(solve: &Solve) -> Result<(), Status> {
     let refuse = |what: String| Err(Status::new(Code::Unimplemented, format!("{what} is not there")));
-    if let Some(cache) = solve.cache_exports.iter().find(|cache| cache.kind == "local") {
-        return refuse(format!("cache export type={}", cache.kind));
+    if solve.cache_exports.iter().filter(|cache| cache.kind == "local").count() > 1 {
+        return refuse("a second cache export type=local".to_owned());
     }
-    if let Some(cache) = solve.cache_imports.iter().find(|cache| cache.kind != "registry") {
+    if let Some(cache) = solve.cache_imports.iter().find(|cache| !["registry", "local"].contains(&&*cache.kind)) {
         return refuse(format!("cache import type={}", cache.kind));
     }
     match solve.options.hostname.is_some() {
@@ -236,7 +248,8 @@ fn fill(request: &mut Request, solve: &Solve, session: &Arc<Session>) -> Result<
         request::NoCache::Stages(stages) => NoCache::Stages(stages.clone()),
     };
     request.pull = options.pull;
-    let references = solve.cache_imports.iter().filter_map(|cache| cache.attrs.get("ref"));
+    let registries = solve.cache_imports.iter().filter(|cache| cache.kind == "registry");
+    let references = registries.filter_map(|cache| cache.attrs.get("ref"));
     request.cache_from = references.cloned().map(CacheFrom::Registry).collect();
     request.cache_to = solve.cache_exports.iter().map(cache_to).collect::<Result<_, _>>()?;
     request.always_index = options.multi_platform;
@@ -267,15 +280,19 @@ fn fill(request: &mut Request, solve: &Solve, session: &Arc<Session>) -> Result<
     Ok(())
 }
 
-/// `type=inline`, `type=registry,ref=NAME,mode=max`.
+/// `type=inline`, `type=local,dest=DIR`, `type=registry,ref=NAME,mode=max`.
 fn cache_to(cache: &request::Cache) -> Result<CacheTo, Status> {
-    let known = ["ref", "mode", "image-manifest", "oci-mediatypes", "compression", "ignore-error", "force-compression"];
+    let known: &[&str] = match cache.kind.as_str() {
+        "local" => &["dest", "tag", "mode", "image-manifest", "oci-mediatypes", "ignore-error"],
+        _ => &["ref", "mode", "image-manifest", "oci-mediatypes", "compression", "ignore-error", "force-compression"],
+    };
     if let Some(name) = cache.attrs.keys().find(|name| !known.contains(&name.as_str())) {
         return Err(Status::new(Code::Unimplemented, format!("cache option {name:?} is not there")));
     }
     let max = cache.attrs.get("mode").is_some_and(|mode| mode == "max");
     match (cache.kind.as_str(), cache.attrs.get("ref")) {
         ("inline", _) => Ok(CacheTo::Inline),
+        ("local", _) => Ok(CacheTo::Folder { max }),
         (_, Some(reference)) => Ok(CacheTo::Registry { reference: reference.clone(), max }),
         (_, None) => Err(Status::invalid("a cache on a registry needs a ref")),
     }

@@ -21,7 +21,7 @@ use crate::Engine;
 const PIECES: usize = 8;
 /// Options of the image exporter that change nothing here.
 const IDLE: &[&str] =
-    &["unpack", "store", "prefer-image-digest", "oci-artifact", "name-canonical", "dangling-name-prefix"];
+    &["load", "unpack", "store", "prefer-image-digest", "oci-artifact", "name-canonical", "dangling-name-prefix"];
 
 /// The exporters of one solve.
 pub struct Plan {
@@ -43,10 +43,13 @@ pub fn plan(exports: &[Export]) -> Result<Plan, Status> {
                     plan.push |= value == "true";
                     true
                 }
+                // Times are those of SOURCE_DATE_EPOCH wherever it is given.
+                "rewrite-timestamp" => value == "true",
+                "oci-mediatypes" if export.kind == ExportKind::Oci => value == "true",
                 name => IDLE.contains(&name),
             };
             if !known {
-                let message = format!("option {name:?} of the exporter is not there");
+                let message = format!("option {name:?} of the exporter is not there with the value {value:?}");
                 return Err(Status::new(Code::Unimplemented, message));
             }
         }
@@ -116,7 +119,7 @@ pub async fn run(
 }
 
 /// A step of the door's own, told from beginning to end.
-async fn step<T>(
+pub(super) async fn step<T>(
     progress: &Progress,
     reference: &str,
     name: &str,

@@ -1,6 +1,7 @@
 //! BuildKit's door into the API: `/session` and `/grpc`, upgraded to HTTP/2.
 
 mod builder;
+mod cache;
 mod client;
 mod export;
 mod policy;

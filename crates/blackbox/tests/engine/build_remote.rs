@@ -167,6 +167,53 @@ fn repositories_are_contexts_and_sources() {
     assert_eq!(left.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("git-")).count(), 0);
 }
 
+/// BuildKit: the folder that an address names in a repository leads out of it.
+#[test]
+fn cve_2026_33748_a_folder_of_a_repository_stays_in_it() {
+    if !has(&["python3", "bash", "git"]) {
+        skip!("python3, bash or git is not installed");
+    }
+    let engine = Engine::start();
+    let files = Files::start(&engine);
+    let canary = engine.place().join("canary");
+    std::fs::create_dir(&canary).expect("create");
+    std::fs::write(canary.join("Dockerfile"), "FROM busybox\nRUN echo of-the-host\n").expect("write");
+    let (work, canary) = (files.root.join("work"), canary.display().to_string());
+    repository(&engine, &work);
+    let script = format!(
+        "set -e; cd {}; ln -s {canary} out; ln -s / root; mkdir deep; ln -s .. deep/up; ln -s {canary}/Dockerfile deep/Dockerfile; \
+         git add .; git commit -qm links; git update-server-info; mv .git ../repo.git",
+        work.display()
+    );
+    let made = engine.host(&["bash", "-c", &script]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let place = "http://127.0.0.1:8000/repo.git";
+    let up = "../../../../../../../..";
+    let ways = [
+        "out".to_owned(),
+        format!("root{canary}"),
+        "deep/up/..".to_owned(),
+        format!("{up}{canary}"),
+        canary.clone(),
+        format!("sub/{up}{canary}"),
+        format!("deep/up/up/{up}{canary}"),
+        "deep".to_owned(),
+    ];
+    for way in &ways {
+        let built = engine.berth(&["build", "--no-cache", "--progress=plain", &format!("{place}#main:{way}")]);
+        assert!(built.code != 0 && !built.stderr.contains("of-the-host"), "{way}: {}", built.stderr);
+    }
+    for way in &ways[..ways.len() - 1] {
+        let path = folder(
+            &engine,
+            "ctx",
+            &[("Dockerfile", &format!("FROM busybox\nADD {place}#main:{way} /x\nRUN cat /x/Dockerfile\n"))],
+        );
+        let built = engine.berth(&["build", "--no-cache", "--progress=plain", &path]);
+        assert!(built.code != 0 && !built.stderr.contains("of-the-host"), "ADD {way}: {}", built.stderr);
+    }
+}
+
 #[test]
 fn a_dockerfile_or_an_archive_at_an_address_is_a_context() {
     if !has(&["python3", "bash"]) {

@@ -53,6 +53,8 @@ fn described_devices_are_in_the_container_and_nowhere_else() {
     assert_eq!(run(&["--gpus", "1", "busybox", "sh", "-c", "echo $GPU"]).ok(), "zero");
     assert_eq!(run(&["busybox", "sh", "-c", "ls /dev/nic0; echo \"[$GPU]\""]).ok(), "[]");
 
+    steps_of_builds_have_them(&engine);
+
     let info = engine.http().get("/info").json();
     assert_eq!(info["CDISpecDirs"], json!([place]));
     let found: Vec<_> = info["DiscoveredDevices"].as_array().expect("a list").iter().map(|one| &one["ID"]).collect();
@@ -76,4 +78,25 @@ fn devices_that_nobody_describes_are_refused_by_name() {
         refused.code(125);
         refused.fails(said);
     }
+}
+
+/// `RUN --device`: by name, by kind, and what is not there.
+fn steps_of_builds_have_them(engine: &Engine) {
+    let folder = engine.place().join("devices");
+    fs::create_dir(&folder).expect("a folder");
+    let build = |device: &str, allow: &str, command: &str| {
+        let text = format!("FROM busybox\nRUN --device={device} {command}\n");
+        fs::write(folder.join("Dockerfile"), text).expect("a Dockerfile");
+        engine.berth(&["build", "--progress=plain", allow, &folder.display().to_string()])
+    };
+    let gpus = build("nvidia.com/gpu=0", "--allow=device", "test \"$GPU\" = zero");
+    assert_eq!(gpus.code, 0, "{}", gpus.stderr);
+    let first = build("vendor.com/nic", "--allow=device", "test -c /dev/nic0 && grep -q library /usr/lib/nic/file");
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let refused = build("nvidia.com/gpu=0", "--allow=network.host", "true");
+    assert!(refused.stderr.contains("device is not allowed"), "{}", refused.stderr);
+    let absent = build("vendor.com/nic=9", "--allow=device", "test ! -e /dev/nic0");
+    assert_eq!(absent.code, 0, "what is not required may be missing: {}", absent.stderr);
+    let required = build("vendor.com/nic=9,required", "--allow=device", "true");
+    assert!(required.stderr.contains("device vendor.com/nic=9 is not there"), "{}", required.stderr);
 }

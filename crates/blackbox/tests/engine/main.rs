@@ -4,6 +4,8 @@ mod archive;
 mod attach;
 mod bad_input;
 mod build_basic;
+mod build_buildx;
+mod build_cancel;
 mod build_corpus;
 mod build_escape;
 mod build_output;

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use berth_blackbox::{Engine, Kind, eventually};
 use serde_json::json;
 
+use crate::build_basic::folder;
+
 macro_rules! berth_only {
     ($engine:expr) => {
         if $engine.kind() != Kind::Berth {
@@ -67,6 +69,29 @@ fn a_full_disk_is_said_and_survived() {
     engine.http().delete("/containers/late?force=1");
     engine.http().delete("/volumes/late");
     engine.http().delete("/networks/late");
+    engine.berth(&["fsck"]).ok();
+}
+
+#[test]
+fn a_full_disk_fails_one_step_of_a_build() {
+    let mut engine = on_a_mount("mount -t tmpfs -o size=48m full DATA");
+    berth_only!(engine);
+    let build = |last: &str, arguments: &[&str]| {
+        let text = format!("FROM busybox\nRUN echo kept > /kept\n{last}\n");
+        let path = folder(&engine, "ctx", &[("Dockerfile", &text)]);
+        engine.berth(&[&["build", "--progress=plain", &path], arguments].concat())
+    };
+    build("RUN dd if=/dev/zero of=/big bs=1M count=100", &[]).fails("no space left");
+    let after = build("RUN echo small > /big", &["-t", "after:x"]);
+    assert_eq!(after.code, 0, "{}", after.stderr);
+    assert_eq!(after.stderr.matches(" CACHED\n").count(), 2, "what came before is known: {}", after.stderr);
+    assert_eq!(engine.berth(&["run", "--rm", "after:x", "cat", "/kept", "/big"]).ok(), "kept\nsmall");
+    // Files that do not fit.
+    std::fs::write(engine.place().join("ctx/big"), vec![7; 60 << 20]).expect("a large file");
+    build("COPY big /big", &[]).fails("no space left");
+    std::fs::remove_file(engine.place().join("ctx/big")).expect("it is there");
+    build("RUN echo other > /big", &["-t", "after:y"]).ok();
+    assert!(engine.is_alive(), "{}", engine.log());
     engine.berth(&["fsck"]).ok();
 }
 

@@ -49,6 +49,7 @@ const LLB_CAPS: &[&str] = &[
     "exec.mount.secret",
     "exec.mount.ssh",
     "exporter.multiple",
+    "exporter.image.attestations",
     "source.policy.session",
     "platform",
     "constraints",

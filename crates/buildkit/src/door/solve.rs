@@ -25,7 +25,7 @@ pub(super) async fn solve(door: &Arc<Door>, request: SolveRequest) -> Result<Sol
     check(&request)?;
     let progress = Progress::default();
     let bridge = request.frontend.is_empty().then(|| Arc::new(Bridge::new(request.session.clone())));
-    let registered =
+    let mut registered =
         Registered::new(door, &request.reference, Running { progress: progress.clone(), bridge: bridge.clone() })?;
     let request = match &bridge {
         None => request,
@@ -41,6 +41,7 @@ pub(super) async fn solve(door: &Arc<Door>, request: SolveRequest) -> Result<Sol
             }
         }
     };
+    registered.in_history = !request.internal;
     let outcome = recorded(door, &request, &progress).await;
     drop(registered);
     outcome.map(|exporter_response| SolveResponse { exporter_response })
@@ -81,6 +82,8 @@ struct Registered<'d> {
     door: &'d Door,
     reference: String,
     progress: Progress,
+    /// Its status is told by the history once it ended.
+    in_history: bool,
 }
 
 impl<'d> Registered<'d> {
@@ -93,13 +96,17 @@ impl<'d> Registered<'d> {
         known.insert(reference.to_owned(), running);
         drop(known);
         door.began.notify_waiters();
-        Ok(Self { door, reference: reference.to_owned(), progress })
+        Ok(Self { door, reference: reference.to_owned(), progress, in_history: false })
     }
 }
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
         self.progress.end();
+        if !self.in_history {
+            // Before it is no longer running: whoever asks finds it in one of both.
+            self.door.remember(&self.reference, &self.progress);
+        }
         self.door.lock().remove(&self.reference);
     }
 }

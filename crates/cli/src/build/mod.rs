@@ -18,7 +18,7 @@ pub use progress::{Mode, Progress};
 
 static FLAGS: &[Flag] = &[
     Flag::list("add-host", "Add a custom host-to-IP mapping (\"host:ip\")").value("strings"),
-    Flag::list("allow", "Allow extra privileged entitlement (\"network.host\", \"security.insecure\")")
+    Flag::list("allow", "Allow extra privileged entitlement (\"network.host\", \"security.insecure\", \"device\")")
         .value("strings"),
     Flag::list("attest", "Attestation parameters (\"type=sbom\", \"type=provenance,mode=max\")").value("list"),
     Flag::list("build-arg", "Set build-time variables").value("list"),
