@@ -10,6 +10,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -22,6 +23,10 @@ use crate::{Error, Folder, Result, checksum, place, tree};
 const ENTRIES_MAX: usize = 2_000_000;
 /// Folders that were announced and not yet built with.
 const PENDING_MAX: usize = 64;
+/// How long a client may do nothing with a folder that another one waits for: then it is gone, and so is its claim.
+const IDLE: Duration = if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(15) };
+/// How often who waits looks for that.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// A path of a client's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +71,8 @@ pub struct Held {
     guard: Arc<OwnedMutexGuard<()>>,
     /// Contents that did not come yet.
     missing: bool,
+    /// When its client last did something.
+    since: Instant,
 }
 
 /// A folder that goes when it is dropped.
@@ -112,10 +119,7 @@ impl ContextStore {
     /// [`Error::Archive`] for what is none, [`Error::File`].
     pub fn unpack(&self, archive: impl Read + Send) -> Result<Folder> {
         let folder = self.temporary()?;
-        let root = std::fs::File::open(&folder.path).map_err(Error::file("open", &folder.path))?;
-        let reader = berth_archive::compression::decoder(archive)?;
-        let options = berth_archive::unpack::ExtractOptions { owner: Some((0, 0)), ..Default::default() };
-        berth_archive::unpack::extract(reader, root.as_fd(), Path::new("/"), &options)?;
+        unpack_into(&folder.path, archive)?;
         Ok(folder)
     }
 
@@ -130,12 +134,19 @@ impl ContextStore {
         }
         let name = checksum::hex(&checksum::of_bytes(key.as_bytes()));
         let turn = Arc::clone(self.lock_locks().entry(name.clone()).or_default());
-        let guard = turn.lock_owned().await;
         let path = self.root.join(name);
+        let turn = turn.lock_owned();
+        tokio::pin!(turn);
+        let guard = loop {
+            match tokio::time::timeout(LOOK, &mut turn).await {
+                Ok(guard) => break guard,
+                Err(_) => self.drop_idle(&path),
+            }
+        };
         let place = path.clone();
         let wanted = blocking(move || reconcile(&place, &entries)).await?;
         let id = berth_kit::id::generate();
-        let held = Held { path, guard: Arc::new(guard), missing: !wanted.is_empty() };
+        let held = Held { path, guard: Arc::new(guard), missing: !wanted.is_empty(), since: Instant::now() };
         let mut pending = self.lock_pending();
         if pending.len() >= PENDING_MAX {
             pending.clear();
@@ -150,14 +161,23 @@ impl ContextStore {
     /// [`Error::Missing`] for a folder that was not announced, [`Error::Archive`].
     pub fn receive(&self, id: &str, archive: impl Read + Send) -> Result<()> {
         let held = self.lock_pending().get(id).cloned().ok_or_else(|| unknown(id))?;
-        let root = std::fs::File::open(&held.path).map_err(Error::file("open", &held.path))?;
-        let options = berth_archive::unpack::ExtractOptions { owner: Some((0, 0)), ..Default::default() };
-        let reader = berth_archive::compression::decoder(archive)?;
-        berth_archive::unpack::extract(reader, root.as_fd(), Path::new("/"), &options)?;
-        if let Some(held) = self.lock_pending().get_mut(id) {
-            held.missing = false;
+        let received = unpack_into(&held.path, archive);
+        let mut pending = self.lock_pending();
+        if received.is_err() {
+            // A client that was refused does not come back for it.
+            pending.remove(id);
+        } else if let Some(held) = pending.get_mut(id) {
+            (held.missing, held.since) = (false, Instant::now());
         }
-        Ok(())
+        received
+    }
+
+    /// Lets go of a folder whose client is gone: it announced the folder, and neither sends nor builds.
+    fn drop_idle(&self, path: &Path) {
+        self.lock_pending().retain(|_, held| {
+            let is_used = Arc::strong_count(&held.guard) > 1;
+            held.path != path || is_used || held.since.elapsed() < IDLE
+        });
     }
 
     /// The folder, for one build.
@@ -179,6 +199,14 @@ impl ContextStore {
     fn lock_pending(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Held>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn unpack_into(path: &Path, archive: impl Read + Send) -> Result<()> {
+    let root = std::fs::File::open(path).map_err(Error::file("open", path))?;
+    let options = berth_archive::unpack::ExtractOptions { owner: Some((0, 0)), ..Default::default() };
+    let reader = berth_archive::compression::decoder(archive)?;
+    berth_archive::unpack::extract(reader, root.as_fd(), Path::new("/"), &options)?;
+    Ok(())
 }
 
 fn unknown(id: &str) -> Error {
@@ -303,6 +331,27 @@ mod tests {
         assert_eq!(reconcile(&root, &list(now + 1)).expect("newer"), [1]);
         assert!(reconcile(&root, &[]).expect("emptied").is_empty());
         assert_eq!(std::fs::read_dir(&root).expect("read").count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_folder_is_free_again_when_its_client_is_gone() {
+        let place = tempfile::tempdir().expect("a folder");
+        let store = ContextStore::open(&place.path().join("ctx"), &place.path().join("work")).expect("a store");
+        let list = || vec![ContextEntry { size: 3, ..entry("a", 0o100_644) }];
+        // One that announces and dies, one whose contents are no archive.
+        let left = store.begin("key", list()).await.expect("announced");
+        let refused = store.begin("key", list()).await.expect("the first one is given up");
+        assert!(store.take(&left.id).is_err(), "its client is gone");
+        assert!(store.receive(&refused.id, &b"this is no archive of anything"[..]).is_err());
+        let begun = Instant::now();
+        let last = store.begin("key", Vec::new()).await.expect("announced");
+        assert!(begun.elapsed() < IDLE, "what was refused holds nothing");
+        // One that builds is waited for.
+        let folder = store.take(&last.id).expect("nothing was missing");
+        let next = tokio::time::timeout(IDLE * 3, store.begin("key", Vec::new())).await;
+        assert!(next.is_err(), "a build has it");
+        drop(folder);
+        store.begin("key", Vec::new()).await.expect("it is free");
     }
 
     #[test]
