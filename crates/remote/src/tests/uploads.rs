@@ -93,6 +93,29 @@ async fn a_refusal_is_final_and_says_why() {
     assert_eq!(error.to_string(), "denied: requested access to the resource is denied");
 }
 
+/// The first request of a push is a HEAD, whose answer has no words.
+#[tokio::test]
+async fn a_refusal_without_words_has_docker_s() {
+    for (status, words) in
+        [(401, "unauthorized: authentication required"), (403, "denied: requested access to the resource is denied")]
+    {
+        let server = Server::start(move |own, request| {
+            let challenge = format!(r#"Bearer realm="http://{own}/token",service="me""#);
+            match (request.uri().path(), request.method().as_str()) {
+                ("/v2/", _) => answer(200, &[], ""),
+                ("/token", _) => answer(200, &[], r#"{"token":"tok"}"#),
+                (_, "HEAD") => answer(status, &[("www-authenticate", &challenge)], ""),
+                other => panic!("{other:?} is not needed"),
+            }
+        })
+        .await;
+        let repository = writable(&server, &Client::default());
+        let error = repository.has_blob(&descriptor("x", b"blob").digest).await.unwrap_err();
+        assert!(matches!(error, Error::PushDenied { .. }), "{error}");
+        assert_eq!(error.to_string(), words);
+    }
+}
+
 #[tokio::test]
 async fn users_are_known_by_basic_or_by_a_token_server_or_not() {
     let basic =
