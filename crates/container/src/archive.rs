@@ -99,11 +99,12 @@ impl Containers {
         if container.read().host.readonly_rootfs.unwrap_or(false) && !self.is_in_mount(&container, path) {
             return Err(Error::Conflict("container rootfs is marked read-only".to_owned()));
         }
+        // As dockerd: the archive's owners stay, unless everything is to be owned by the user that the container has.
+        let user = container.read().config.user.clone().filter(|user| request.copy_uid_gid && !user.is_empty());
         let (root, path) = match self.root_of(&container, path).await? {
             Place::Here(root, path) => (root, path),
             Place::Guest(path) => {
-                let user = container.read().config.user.clone().filter(|user| !user.is_empty());
-                let owner = if request.copy_uid_gid { user.unwrap_or_else(|| "0".to_owned()) } else { String::new() };
+                let owner = user.unwrap_or_default();
                 let put = self.machine_put(&container, &path, request.no_overwrite_dir_non_dir, &owner, body);
                 put.await.map_err(|error| asked_as(name, error))?;
                 self.shared.publish(&container, "extract-to-dir", &[]);
@@ -111,15 +112,12 @@ impl Containers {
             }
         };
         let missing = no_such_path(name, &path);
-        // As dockerd: the archive's owners stay, unless the container's user is to own everything.
-        let owner = if request.copy_uid_gid {
-            let user = container.read().config.user.clone().unwrap_or_default();
+        let owner = user.map(|user| {
             let identity = berth_runtime::user::resolve::<&str>(root.fd.as_fd(), &user, &[])
                 .map_err(|error| Error::Invalid(error.to_string()))?;
-            Some((identity.uid, identity.gid))
-        } else {
-            None
-        };
+            Ok::<_, Error>((identity.uid, identity.gid))
+        });
+        let owner = owner.transpose()?;
         let options = ExtractOptions {
             no_overwrite_dir_non_dir: request.no_overwrite_dir_non_dir,
             owner,

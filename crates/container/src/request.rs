@@ -204,7 +204,7 @@ pub struct Attached {
 pub struct PutRequest {
     /// Refuse to replace a directory by something else and the reverse.
     pub no_overwrite_dir_non_dir: bool,
-    /// Keep the archive's owners.
+    /// Give everything to the user that the container has; without one, the archive's owners stay as ever.
     pub copy_uid_gid: bool,
 }
 

@@ -179,7 +179,11 @@ fn cve_2019_14271_copy_loads_no_library_of_the_container() {
         });
         engine.import("attacker:latest", &image, &["ENV PATH=/bin"]);
         engine.forget_traces();
-        let id = engine.run("", &["sleep", "60"], json!({"Image": "attacker", "HostConfig": {"UsernsMode": "host"}}));
+        let id = engine.run(
+            "",
+            &["sleep", "60"],
+            json!({"Image": "attacker", "User": "alice", "HostConfig": {"UsernsMode": "host"}}),
+        );
         engine.http().get(&format!("/containers/{id}/archive?path=/etc")).expect(200);
         let archive = busybox::files(&[("file", b"contents")]);
         let path = format!("/containers/{id}/archive?path=/tmp&copyUIDGID=1");

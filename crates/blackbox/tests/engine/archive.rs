@@ -29,6 +29,27 @@ fn cp_goes_in_and_comes_out() {
 }
 
 #[test]
+fn cp_keeps_owners_unless_the_container_has_a_user() {
+    let engine = Engine::start();
+    let file = engine.place().join("owned");
+    std::fs::write(&file, "x").unwrap();
+    std::os::unix::fs::chown(&file, Some(1234), Some(2345)).unwrap();
+    let from = file.to_str().unwrap();
+    for (name, user, flags, owner) in [
+        ("plain", "", &[][..], "1234:2345"),
+        ("archive", "", &["-a"][..], "1234:2345"),
+        ("alice", "alice", &["-a"][..], "1000:1000"),
+    ] {
+        engine.run(name, &["sleep", "600"], json!({"User": user}));
+        let target = format!("{name}:/tmp/file");
+        engine.cli(&[&["cp"], flags, &[from, &target]].concat()).ok();
+        let found = engine.cli(&["exec", name, "stat", "-c", "%u:%g", "/tmp/file"]).ok();
+        assert_eq!(found.trim(), owner, "{name}");
+        engine.http().delete(&format!("/containers/{name}?force=1")).expect(204);
+    }
+}
+
+#[test]
 fn cp_works_on_a_container_that_never_ran() {
     let engine = Engine::start();
     engine.create("it", &["cat", "/etc/added"], json!({}));

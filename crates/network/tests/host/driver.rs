@@ -155,6 +155,62 @@ fn plugins_of_others_wire_containers() {
     });
 }
 
+/// The list that most hosts have: a bridge, addresses by host-local, ports by portmap.
+fn usual_list(leases: &str) -> String {
+    let ipam = format!(
+        r#"{{"type":"host-local","dataDir":"{leases}","ranges":[[{{"subnet":"10.124.0.0/24"}}]],
+        "routes":[{{"dst":"0.0.0.0/0"}}]}}"#
+    );
+    format!(
+        r#"{{"cniVersion":"1.0.0","name":"usual","plugins":[
+        {{"type":"bridge","bridge":"cni0","isGateway":true,"ipMasq":true,"ipam":{ipam}}},
+        {{"type":"portmap","capabilities":{{"portMappings":true}},"snat":true}}]}}"#
+    )
+}
+
+#[test]
+fn plugins_of_debian_give_a_bridge_an_address_and_ports() {
+    let is_there = |name: &str| std::path::Path::new("/usr/lib/cni").join(name).exists();
+    if !["bridge", "host-local", "portmap"].iter().all(|name| is_there(name)) {
+        return println!("skipped: containernetworking-plugins is not installed");
+    }
+    alone_async("driver::plugins_of_debian_give_a_bridge_an_address_and_ports", || async {
+        let host = Host::new().await;
+        let place = tempfile::tempdir().unwrap();
+        let (list, leases) = (place.path().join("usual.conflist"), place.path().join("leases"));
+        fs::write(&list, usual_list(leases.to_str().unwrap())).unwrap();
+        host.networks.create(with("usual", "cni", &[("conflist", list.to_str().unwrap())])).await.unwrap();
+        let (one, two, world) = (Container::new(), Container::new(), neighbour());
+        let ports = [publish(80, Protocol::Tcp, None, Some(8080))];
+        let request = AttachRequest { network: "usual".to_owned(), ..one.request(&ports) };
+        let endpoint = host.networks.attach(request).await.unwrap();
+        assert_eq!((ip_of(&endpoint).to_string().as_str(), endpoint.prefix), ("10.124.0.2", 24));
+        assert_eq!(endpoint.gateway.unwrap().to_string(), "10.124.0.1");
+        let second = host.networks.attach(on(&two, "usual")).await.unwrap();
+        assert_eq!(ip_of(&second).to_string(), "10.124.0.3");
+        one.serve(80);
+        assert_eq!(two.inside(|| ask(([10, 124, 0, 2], 80))).unwrap(), "10.124.0.3");
+        assert_eq!(world.inside(|| ask_patiently(([10, 66, 0, 1], 8080))).unwrap(), "10.66.0.2", "by portmap");
+        assert!(leases.join("usual/10.124.0.2").exists());
+        // One leaves while it runs, as by `network disconnect`; of the other nothing is left to be seen from.
+        let alive = Some(Netns::Pid(one.child.id()));
+        host.networks.disconnect("usual", &one.id, alive).await.unwrap();
+        assert!(!one.inside(links).contains(&"eth0".to_owned()));
+        let id = two.id.clone();
+        drop(two);
+        host.networks.detach(&id).await.unwrap();
+        host.networks.settle().await;
+        assert!(!leases.join("usual/10.124.0.2").exists(), "the lease is given back");
+        assert!(world.inside(|| ask(([10, 66, 0, 1], 8080))).is_err(), "and the port");
+        // The kernel takes a dead container's links some time later.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while links().iter().any(|link| link.starts_with("veth")) {
+            assert!(Instant::now() < deadline, "{:?}", links());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+}
+
 #[test]
 fn speed_is_limited_in_both_directions() {
     alone_async("driver::speed_is_limited_in_both_directions", || async {
