@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, StatusCode},
     response::{IntoResponse, Response},
 };
+use futures_util::future::Either;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
@@ -52,31 +53,36 @@ impl Api {
         Self { router: TowerToHyperService::new(router), experimental }
     }
 
-    /// Answers one request.
-    pub async fn answer(&self, mut request: Request) -> Response {
-        let mut response = match version::take(request.uri_mut()) {
-            Ok(version) => {
-                request.extensions_mut().insert(version);
-                if runs_on(request.method(), request.uri().path()) {
-                    let running = tokio::spawn(self.router.call(request));
-                    match running.await {
-                        Ok(Ok(response)) => response,
-                        // It panicked: the log has where.
-                        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-                    }
-                } else {
-                    let Ok(response) = self.router.call(request).await;
+    /// Answers one request. A change that [runs on](runs_on) has begun when this returns, whatever becomes of the answer:
+    /// a client that has left by now has asked all the same.
+    pub fn answer(&self, mut request: Request) -> impl Future<Output = Response> + Send + use<> {
+        let begun = version::take(request.uri_mut()).map(|version| {
+            request.extensions_mut().insert(version);
+            let goes_on = runs_on(request.method(), request.uri().path());
+            let call = self.router.call(request);
+            if goes_on { Either::Left(tokio::spawn(call)) } else { Either::Right(call) }
+        });
+        let experimental = HeaderValue::from_static(if self.experimental { "true" } else { "false" });
+        async move {
+            let mut response = match begun {
+                Ok(Either::Left(running)) => match running.await {
+                    Ok(Ok(response)) => response,
+                    // It panicked: the log has where.
+                    Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+                },
+                Ok(Either::Right(call)) => {
+                    let Ok(response) = call.await;
                     response
                 }
-            }
-            Err(error) => Failure::from(error).into_response(),
-        };
-        let headers = response.headers_mut();
-        headers.insert(API_VERSION_NAME, API_VERSION);
-        headers.insert(EXPERIMENTAL, HeaderValue::from_static(if self.experimental { "true" } else { "false" }));
-        headers.insert(OSTYPE, HeaderValue::from_static("linux"));
-        headers.insert(hyper::header::SERVER, SERVER);
-        response
+                Err(error) => Failure::from(error).into_response(),
+            };
+            let headers = response.headers_mut();
+            headers.insert(API_VERSION_NAME, API_VERSION);
+            headers.insert(EXPERIMENTAL, experimental);
+            headers.insert(OSTYPE, HeaderValue::from_static("linux"));
+            headers.insert(hyper::header::SERVER, SERVER);
+            response
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use berth_container::ByteStream;
@@ -18,6 +18,9 @@ use crate::{
 };
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// JSON documents one after the other, plain first; a line each, but for the last.
+const STREAMS: [&str; 4] = ["application/json", "application/jsonl", "application/x-ndjson", JSON_SEQUENCE];
+const JSON_SEQUENCE: &str = "application/json-seq";
 /// Archives.
 pub const TAR: HeaderValue = HeaderValue::from_static("application/x-tar");
 const RAW: HeaderValue = HeaderValue::from_static("application/vnd.docker.raw-stream");
@@ -61,15 +64,33 @@ pub fn bytes(kind: HeaderValue, stream: ByteStream) -> Response {
 pub fn documents<T: Serialize, E: std::error::Error>(
     stream: impl Stream<Item = Result<T, E>> + Send + 'static,
 ) -> Response {
-    let lines = stream.map(|item| {
-        let mut line = match item {
-            Ok(value) => serde_json::to_vec(&value)?,
-            Err(error) => serde_json::to_vec(&serde_json::json!({ "message": chain(&error) }))?,
-        };
+    documents_as(STREAMS[0], stream)
+}
+
+/// As [`documents`], in the form of `kind`: a JSON text sequence (RFC 7464) has a record separator before each.
+pub fn documents_as<T: Serialize, E: std::error::Error>(
+    kind: &'static str,
+    stream: impl Stream<Item = Result<T, E>> + Send + 'static,
+) -> Response {
+    let separated = kind == JSON_SEQUENCE;
+    let lines = stream.map(move |item| {
+        let mut line = if separated { vec![0x1e] } else { Vec::new() };
+        match item {
+            Ok(value) => serde_json::to_writer(&mut line, &value)?,
+            Err(error) => serde_json::to_writer(&mut line, &serde_json::json!({ "message": chain(&error) }))?,
+        }
         line.push(b'\n');
         Ok(Bytes::from(line))
     });
-    bytes(JSON, Box::pin(lines))
+    bytes(HeaderValue::from_static(kind), Box::pin(lines))
+}
+
+/// The form of a stream of documents that a client's `Accept` header asks for: the first that is known, or else plain
+/// JSON, which is what clients from before API 1.52 read.
+pub fn accepted(headers: &HeaderMap) -> &'static str {
+    let texts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut kinds = texts.flat_map(|text| text.split(',')).map(|kind| kind.split(';').next().unwrap_or("").trim());
+    kinds.find_map(|kind| STREAMS.into_iter().find(|known| *known == kind)).unwrap_or(STREAMS[0])
 }
 
 /// What an asynchronous reader gives.
@@ -84,4 +105,23 @@ pub fn read(reader: impl AsyncRead + Send + Unpin + 'static) -> ByteStream {
 /// The Content-Type of a container's output: frames are announced since API 1.42.
 pub fn output_type(tty: bool, version: Version) -> HeaderValue {
     if !tty && version >= Version::new(1, 42) { MULTIPLEXED } else { RAW }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_known_form_is_taken() {
+        let with = |accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            accepted(&headers)
+        };
+        assert_eq!(accepted(&HeaderMap::new()), "application/json");
+        assert_eq!(with("*/*"), "application/json");
+        assert_eq!(with("application/x-ndjson, application/json"), "application/x-ndjson");
+        assert_eq!(with("text/html, application/json-seq;q=0.9"), JSON_SEQUENCE);
+        assert_eq!(with("application/jsonl"), "application/jsonl");
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
+    body::Bytes,
     routing::{any, get, post},
 };
 
@@ -12,7 +13,8 @@ use crate::{Engine, Error, failure::Failure, name::Name};
 
 macro_rules! unbuilt {
     ($method:ident, $part:literal) => {
-        $method(|| async { Failure::from(Error::NotBuilt($part)) })
+        // The body is read all the same: a client that is refused in the middle of it tells of a broken pipe.
+        $method(|_body: Bytes| async { Failure::from(Error::NotBuilt($part)) })
     };
 }
 
@@ -36,11 +38,11 @@ pub fn routes() -> Router<Arc<Engine>> {
 }
 
 /// Clients that look for a swarm everywhere know this answer of an engine that is in none.
-async fn outside_of_swarm() -> Failure {
+async fn outside_of_swarm(_body: Bytes) -> Failure {
     Error::OutsideOfSwarm("manager").into()
 }
 
-async fn no_swarm_to_leave() -> Failure {
+async fn no_swarm_to_leave(_body: Bytes) -> Failure {
     Error::OutsideOfSwarm("part").into()
 }
 
@@ -57,6 +59,6 @@ async fn look_for_plugin(Name(path): Name) -> Failure {
     }
 }
 
-async fn refuse_plugin() -> Failure {
+async fn refuse_plugin(_body: Bytes) -> Failure {
     Error::NotBuilt("plugin").into()
 }

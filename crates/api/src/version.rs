@@ -80,12 +80,12 @@ mod tests {
             take(&mut uri).map(|version| (version, uri.to_string())).map_err(|error| error.to_string())
         };
         assert_eq!(check("/v1.41/info?x=1"), Ok((Version::new(1, 41), "/info?x=1".to_owned())));
-        assert_eq!(check("/info"), Ok((Version::new(1, 52), "/info".to_owned())));
+        assert_eq!(check("/info"), Ok((Version::new(1, 55), "/info".to_owned())));
         assert_eq!(check("/v1/info"), Ok((Version::NEWEST, "/v1/info".to_owned())));
         assert_eq!(check("/volumes/x"), Ok((Version::NEWEST, "/volumes/x".to_owned())));
         assert_eq!(
             check("/v1.99/info"),
-            Err("client version 1.99 is too new. Maximum supported API version is 1.52".to_owned())
+            Err("client version 1.99 is too new. Maximum supported API version is 1.55".to_owned())
         );
         assert!(check("/v1.23/info").unwrap_err().starts_with("client version 1.23 is too old. Minimum"));
     }

@@ -114,7 +114,7 @@ async fn every_answer_says_which_api_it_speaks() {
     let world = World::new().await;
     for path in ["/_ping", "/v1.24/_ping", "/nonsense", "/v1.99/_ping"] {
         let (_, headers, _) = world.ask("GET", path, &[], "").await;
-        assert_eq!(headers["api-version"], "1.52", "{path}");
+        assert_eq!(headers["api-version"], "1.55", "{path}");
         assert_eq!(headers["ostype"], "linux");
         assert!(headers["server"].to_str().unwrap().starts_with("Berth/"));
     }
@@ -127,7 +127,7 @@ async fn every_answer_says_which_api_it_speaks() {
 async fn bad_input_is_named() {
     let world = World::new().await;
     for (method, path, body, status, said) in [
-        ("GET", "/v1.99/info", "", 400, "client version 1.99 is too new. Maximum supported API version is 1.52"),
+        ("GET", "/v1.99/info", "", 400, "client version 1.99 is too new. Maximum supported API version is 1.55"),
         ("GET", "/v1.12/info", "", 400, "client version 1.12 is too old. Minimum supported API version is 1.24"),
         ("GET", "/containers", "", 404, "page not found"),
         ("PATCH", "/containers/json", "", 404, "page not found"),

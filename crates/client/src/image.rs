@@ -25,6 +25,21 @@ pub struct Commit {
     pub changes: Vec<String>,
 }
 
+/// `linux/arm64/v8` as the JSON that the API takes for it; what is empty stays so.
+#[must_use]
+pub fn platform_json(text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
+    let mut parts = text.split('/');
+    let (first, architecture, variant) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+    let mut platform = serde_json::json!({ "os": first, "architecture": architecture.unwrap_or_default() });
+    if let Some(variant) = variant {
+        platform["variant"] = variant.into();
+    }
+    platform.to_string()
+}
+
 impl Client {
     /// GET /images/json.
     ///
@@ -38,13 +53,15 @@ impl Client {
     /// GET /images/{name}/json as the daemon wrote it.
     #[allow(clippy::missing_errors_doc)]
     pub async fn inspect_image(&self, name: &str, platform: &str) -> Result<Value> {
-        self.json(Request::get(format!("/images/{}/json", segment(name))).text("platform", platform)).await
+        self.json(Request::get(format!("/images/{}/json", segment(name))).text("platform", &platform_json(platform)))
+            .await
     }
 
     /// GET /images/{name}/history.
     #[allow(clippy::missing_errors_doc)]
     pub async fn history(&self, name: &str, platform: &str) -> Result<Vec<History>> {
-        self.json(Request::get(format!("/images/{}/history", segment(name))).text("platform", platform)).await
+        let request = Request::get(format!("/images/{}/history", segment(name)));
+        self.json(request.text("platform", &platform_json(platform))).await
     }
 
     /// POST /images/{name}/tag.
@@ -63,6 +80,7 @@ impl Client {
         no_prune: bool,
         platforms: &[String],
     ) -> Result<Vec<Deleted>> {
+        let platforms: Vec<String> = platforms.iter().map(|text| platform_json(text)).collect();
         let request = Request::delete(format!("/images/{}", segment(name)));
         let request = request.each("platforms", platforms.iter().map(String::as_str));
         self.json(request.on("force", force).on("noprune", no_prune)).await
@@ -77,6 +95,7 @@ impl Client {
     /// POST /images/load with a tar stream; the answer is a progress stream.
     #[allow(clippy::missing_errors_doc)]
     pub async fn load(&self, body: Body, quiet: bool, platforms: &[String]) -> Result<Documents> {
+        let platforms: Vec<String> = platforms.iter().map(|text| platform_json(text)).collect();
         let request = Request::post("/images/load").text("quiet", if quiet { "1" } else { "0" });
         let request = request.each("platform", platforms.iter().map(String::as_str));
         Ok(self.stream(request.body(body, "application/x-tar")).await?.documents())
@@ -85,6 +104,7 @@ impl Client {
     /// GET /images/get: one tar stream of all `names`.
     #[allow(clippy::missing_errors_doc)]
     pub async fn save(&self, names: &[String], platforms: &[String]) -> Result<Bytes> {
+        let platforms: Vec<String> = platforms.iter().map(|text| platform_json(text)).collect();
         let request = Request::get("/images/get").each("names", names.iter().map(String::as_str));
         self.stream(request.each("platform", platforms.iter().map(String::as_str))).await
     }

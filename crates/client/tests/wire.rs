@@ -107,7 +107,7 @@ async fn an_older_daemon_is_asked_again_once() {
         assert_eq!((created.id.as_str(), created.warnings.len()), ("x", 0));
     }
     let expected = [
-        "0 POST /v1.52/containers/create?name=n",
+        "0 POST /v1.55/containers/create?name=n",
         "0 POST /v1.41/containers/create?name=n",
         "0 POST /v1.41/containers/create?name=n",
     ];

@@ -10,6 +10,7 @@ use crate::{
 /// Keys of `ps --filter`.
 const KEYS: &[&str] = &[
     "ancestor",
+    "annotation",
     "before",
     "expose",
     "exited",
@@ -96,6 +97,7 @@ impl<'a> Matcher<'a> {
             })
             && any("health", &|value| health == value || (health.is_empty() && value == "none"))
             && any("ancestor", &image)
+            && self.filters.get("annotation").iter().all(|wanted| annotated(record, wanted))
             && any("volume", &|value| {
                 record.mounts.iter().any(|m| m.name == value || m.destination == value || m.source == value)
             })
@@ -106,6 +108,15 @@ impl<'a> Matcher<'a> {
             && labels(record, self.filters)
             && self.before.is_none_or(|at| record.created < at)
             && self.since.is_none_or(|at| record.created > at)
+    }
+}
+
+/// Whether a container has the annotation `key`, or `key=value`.
+fn annotated(record: &Record, wanted: &str) -> bool {
+    let Some(all) = &record.host.annotations else { return false };
+    match wanted.split_once('=') {
+        Some((key, value)) => all.get(key).is_some_and(|found| found == value),
+        None => all.contains_key(wanted),
     }
 }
 

@@ -41,6 +41,7 @@ mod create;
 mod detach;
 mod device_request;
 mod endpoint;
+mod entry;
 mod error;
 mod exec;
 mod exit;

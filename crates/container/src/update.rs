@@ -1,6 +1,6 @@
 //! `update`: limits and restart policy of a living container.
 
-use berth_spec::model::HostConfig;
+use berth_spec::model::{HostConfig, ThrottleDevice};
 
 use crate::{Containers, Error, Result, oci_spec::resource, record::Status, validate};
 
@@ -36,7 +36,7 @@ impl Containers {
             validate::restart_policy(&after.host)?;
         }
         if before.state.status.is_alive() {
-            let limits = serde_json::from_value(resource::limits(&after.host))
+            let limits = serde_json::from_value(resource::limits(&lift(&before.host, &after.host)))
                 .map_err(|error| Error::Invalid(format!("these limits make no valid specification: {error}")))?;
             if crate::machine::is_wanted(&before) {
                 self.machine_limits(&before, &after, limits).await?;
@@ -78,6 +78,17 @@ fn merge(into: &mut HostConfig, from: HostConfig) {
         pids_limit,
         blkio_weight,
     );
+    // An empty list takes the devices' limits away, an absent one leaves them (Engine API 1.55).
+    macro_rules! take_lists {
+        ($($field:ident),* $(,)?) => { $(if from.$field.is_some() { into.$field = from.$field; })* };
+    }
+    take_lists!(
+        blkio_weight_device,
+        blkio_device_read_bps,
+        blkio_device_write_bps,
+        blkio_device_read_iops,
+        blkio_device_write_iops,
+    );
     for (to, from) in [(&mut into.cpuset_cpus, from.cpuset_cpus), (&mut into.cpuset_mems, from.cpuset_mems)] {
         if from.as_deref().is_some_and(|list| !list.is_empty()) {
             *to = from;
@@ -90,6 +101,23 @@ fn merge(into: &mut HostConfig, from: HostConfig) {
     }
 }
 
+/// `after`, with a rate of 0, which the kernel reads as none, for each device that `before` limits and `after` does not.
+fn lift(before: &HostConfig, after: &HostConfig) -> HostConfig {
+    let mut host = after.clone();
+    macro_rules! lift {
+        ($($field:ident),* $(,)?) => {$(
+            let kept = host.$field.get_or_insert_default();
+            for device in before.$field.iter().flatten() {
+                if !kept.iter().any(|other| other.path == device.path) {
+                    kept.push(ThrottleDevice { path: device.path.clone(), rate: Some(0) });
+                }
+            }
+        )*};
+    }
+    lift!(blkio_device_read_bps, blkio_device_write_bps, blkio_device_read_iops, blkio_device_write_iops);
+    host
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,5 +127,22 @@ mod tests {
         let mut host = HostConfig { memory: Some(64 << 20), cpu_quota: Some(50_000), ..HostConfig::default() };
         merge(&mut host, HostConfig { memory: Some(0), nano_cpus: Some(500_000_000), ..HostConfig::default() });
         assert_eq!((host.memory, host.nano_cpus, host.cpu_quota), (Some(64 << 20), Some(500_000_000), None));
+    }
+
+    #[test]
+    fn devices_keep_their_limits_until_a_list_says_otherwise() {
+        let device = |path: &str, rate| ThrottleDevice { path: Some(path.to_owned()), rate: Some(rate) };
+        let before = HostConfig { blkio_device_read_bps: Some(vec![device("/dev/a", 7)]), ..HostConfig::default() };
+        let mut after = before.clone();
+        merge(&mut after, HostConfig::default());
+        assert_eq!(after.blkio_device_read_bps, before.blkio_device_read_bps);
+        merge(
+            &mut after,
+            HostConfig { blkio_device_read_bps: Some(vec![device("/dev/b", 9)]), ..HostConfig::default() },
+        );
+        let told = lift(&before, &after).blkio_device_read_bps;
+        assert_eq!(told, Some(vec![device("/dev/b", 9), device("/dev/a", 0)]));
+        merge(&mut after, HostConfig { blkio_device_read_bps: Some(Vec::new()), ..HostConfig::default() });
+        assert_eq!(after.blkio_device_read_bps, Some(Vec::new()));
     }
 }

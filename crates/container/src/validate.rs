@@ -2,7 +2,7 @@
 
 use berth_spec::model::{ContainerConfig, HostConfig, RestartPolicyNameEnum};
 
-use crate::{Error, Result};
+use crate::{Error, Result, entry};
 
 /// The smallest memory limit, in bytes.
 const MEMORY_MIN: i64 = 6 << 20;
@@ -23,6 +23,7 @@ pub fn name(name: &str) -> Result<()> {
 
 /// Checks the portable settings after they were merged with the image's.
 pub fn config(config: &ContainerConfig) -> Result<()> {
+    entry::config(config)?;
     if let Some(entry) = config.env.iter().flatten().find(|entry| entry.starts_with('=') || entry.contains('\0')) {
         return invalid(format!("invalid environment variable: {entry}"));
     }
@@ -88,6 +89,7 @@ pub fn shared_namespaces(config: &ContainerConfig, host: &HostConfig) -> Result<
 
 /// Checks the settings that depend on the host.
 pub fn host(host: &HostConfig) -> Result<()> {
+    entry::host(host)?;
     memory(host)?;
     cpu(host)?;
     restart_policy(host)?;

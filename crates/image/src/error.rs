@@ -78,6 +78,9 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// No image of an archive is for these platforms.
+    #[error("the archive has no image for the specified platform ({0})")]
+    NoPlatform(String),
     /// Docker's text.
     #[error(
         "image with reference {reference} was found but its platform ({found}) does not match the specified platform ({wanted})"
@@ -143,9 +146,11 @@ impl Error {
 impl Kinded for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::Missing(_) | Self::OtherPlatform { .. } | Self::NoSuchTag(_) | Self::NothingToPush(_) => {
-                Kind::NotFound
-            }
+            Self::Missing(_)
+            | Self::OtherPlatform { .. }
+            | Self::NoPlatform(_)
+            | Self::NoSuchTag(_)
+            | Self::NothingToPush(_) => Kind::NotFound,
             Self::Policy { .. } => Kind::Forbidden,
             Self::Conflict { .. } | Self::ReferenceInUse { .. } => Kind::Conflict,
             Self::Ambiguous(_)

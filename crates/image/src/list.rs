@@ -19,6 +19,8 @@ pub struct ListRequest {
     pub all: bool,
     /// Compute how much of each image others share.
     pub shared_size: bool,
+    /// Count the containers of each image.
+    pub count: bool,
     /// Which.
     pub filters: Filters,
 }
@@ -43,7 +45,7 @@ impl Images {
             if is_dangling && !request.all && index.has_children(&image.id) {
                 continue;
             }
-            let mut summary = self.shared.summary(&index, image, request.shared_size);
+            let mut summary = self.shared.summary(&index, image, request.shared_size, request.count);
             if !matcher.references.is_empty() {
                 let chosen = (matcher.chosen(tags), matcher.chosen(image.digests.clone()));
                 if let (None, None) = chosen {
@@ -60,7 +62,7 @@ impl Images {
 
 impl Shared {
     /// One line of the list. Shared size and containers are -1 unless asked for.
-    pub fn summary(&self, index: &Index, image: &ImageRecord, shared_size: bool) -> ImageSummary {
+    pub fn summary(&self, index: &Index, image: &ImageRecord, shared_size: bool, count: bool) -> ImageSummary {
         let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
         ImageSummary {
             id: image.id.to_string(),
@@ -71,11 +73,7 @@ impl Shared {
             size: signed(index.bytes_of(image)),
             shared_size: if shared_size { signed(index.shared_bytes_of(image)) } else { -1 },
             labels: image.config.config.labels.clone().unwrap_or_default().into_iter().collect(),
-            containers: if shared_size {
-                i64::try_from(self.containers_of(&image.id).len()).unwrap_or(i64::MAX)
-            } else {
-                -1
-            },
+            containers: if count { i64::try_from(self.containers_of(&image.id).len()).unwrap_or(i64::MAX) } else { -1 },
             manifests: None,
             descriptor: None,
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use berth_spec::{Digest, Platform, Reference, image::ImageConfig};
+use berth_spec::{Digest, Reference, image::ImageConfig};
 
 use crate::{Error, Images, Result, images::Shared, index::Index, record::ImageRecord};
 
@@ -37,21 +37,6 @@ impl Images {
                 parent: record.parent.clone(),
             })
         })
-    }
-
-    /// Whether the image that `name` means is for one of the platforms `wanted`; so is each when none is wanted, and one
-    /// whose configuration names no architecture.
-    ///
-    /// # Errors
-    /// [`Error::OtherPlatform`], and as for [`Images::resolve`].
-    pub async fn expect_platform(&self, name: &str, wanted: &[Platform]) -> Result<()> {
-        let Some(first) = wanted.first() else { return Ok(()) };
-        let own = Platform::of_config(&self.resolve(name).await?.config);
-        if own.architecture.is_empty() || wanted.iter().any(|wanted| wanted.covers(&own)) {
-            return Ok(());
-        }
-        let (found, wanted) = (own.to_string(), first.to_string());
-        Err(Error::OtherPlatform { reference: name.to_owned(), found, wanted })
     }
 }
 

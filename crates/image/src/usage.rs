@@ -32,7 +32,7 @@ impl Images {
         let layers_bytes = index.layers.values().map(|layer| layer.bytes).sum();
         let held_bytes: u64 = held.iter().filter_map(|chain| index.layers.get(chain)).map(|layer| layer.bytes).sum();
         Usage {
-            images: index.images.values().map(|image| self.shared.summary(&index, image, true)).collect(),
+            images: index.images.values().map(|image| self.shared.summary(&index, image, true, true)).collect(),
             layers_bytes,
             reclaimable_bytes: layers_bytes - held_bytes,
             active,

@@ -192,7 +192,7 @@ pub enum Error {
         source: Box<Error>,
     },
     /// A program of the host holds the port.
-    #[error("failed to bind host port for {host_ip}:{port}/{protocol}: {source}")]
+    #[error("failed to bind host port for {host_ip}:{port}/{protocol}: {source}{remedy}", remedy = remedy(.source))]
     PortInUse {
         /// The host's address.
         host_ip: std::net::IpAddr,
@@ -271,6 +271,15 @@ pub enum Error {
 
 /// Result of an act on a network.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// What to do where a port is taken; other failures speak for themselves.
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "; publish another port, or end the program that listens there",
+        io::ErrorKind::AddrNotAvailable => "; publish on an address that this host has",
+        _ => "",
+    }
+}
 
 impl Kinded for Error {
     fn kind(&self) -> Kind {

@@ -89,6 +89,21 @@ impl<A: Address> Pool<A> {
         self.taken.len()
     }
 
+    /// Addresses that nobody can be given, and addresses of the range that the next ones can have.
+    #[must_use]
+    pub fn usage(&self) -> (u128, u128) {
+        let size = self.subnet.size();
+        let kept_back = |from: u128, to: u128| (from..to).filter(|offset| self.is_kept_back(*offset)).count() as u128;
+        let ends = |from: u128, to: u128| match to - from {
+            0..=4 => kept_back(from, to),
+            _ => kept_back(from, from + 2) + kept_back(to - 2, to),
+        };
+        let first = self.offset(self.range.first()).unwrap_or(0);
+        let end = (first + self.range.size()).min(size);
+        let taken = self.taken.range(first..end).count() as u128;
+        (self.taken.len() as u128 + ends(0, size), (end - first) - ends(first, end) - taken)
+    }
+
     fn offset(&self, address: A) -> Option<u128> {
         self.subnet.contains(address).then(|| address.number() - self.subnet.first().number())
     }

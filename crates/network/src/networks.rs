@@ -40,6 +40,8 @@ pub struct Inspected {
     pub network: NetworkRecord,
     /// Its endpoints, in order of their ids.
     pub endpoints: Vec<EndpointRecord>,
+    /// Of each subnet: addresses in use or kept back, and addresses that can be given out.
+    pub addresses: Vec<(String, u128, u128)>,
 }
 
 #[derive(Debug)]
@@ -96,7 +98,12 @@ impl Networks {
         let state = self.shared.lock();
         let network = state.resolve(id_or_name)?.clone();
         let endpoints = state.endpoints.values().filter(|e| e.network_id == network.id).cloned().collect();
-        Ok(Inspected { network, endpoints })
+        let ipv4 = network.subnet.as_ref().zip(state.pools.get(&network.id));
+        let ipv6 = network.subnet6.as_ref().zip(state.pools6.get(&network.id));
+        let ipv4 = ipv4.map(|(subnet, pool)| (subnet.subnet.to_string(), pool.usage()));
+        let ipv6 = ipv6.map(|(subnet, pool)| (subnet.subnet.to_string(), pool.usage()));
+        let addresses = ipv4.into_iter().chain(ipv6).map(|(subnet, (used, free))| (subnet, used, free)).collect();
+        Ok(Inspected { network, endpoints, addresses })
     }
 
     /// Everything a container has joined.

@@ -19,6 +19,6 @@ pub use platform::Platform;
 pub use reference::Reference;
 
 /// The newest Engine API version answered.
-pub const API_VERSION: &str = "1.52";
+pub const API_VERSION: &str = "1.55";
 /// The oldest Engine API version answered.
 pub const API_VERSION_MIN: &str = "1.24";

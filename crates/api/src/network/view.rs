@@ -7,7 +7,9 @@ use std::{
 
 use berth_kit::time::format_nano;
 use berth_network::{EndpointRecord, NetworkRecord, Subnet, cidr::Address, record::mac_text};
-use berth_spec::model::{ConfigReference, EndpointResource, Ipam, IpamConfig, NetworkInspect};
+use berth_spec::model::{
+    ConfigReference, EndpointResource, Ipam, IpamConfig, IpamStatus, NetworkInspect, NetworkStatus, SubnetStatus,
+};
 
 /// With the containers on it.
 pub fn network(record: &NetworkRecord, endpoints: &[EndpointRecord]) -> NetworkInspect {
@@ -35,6 +37,16 @@ pub fn network(record: &NetworkRecord, endpoints: &[EndpointRecord]) -> NetworkI
     }
 }
 
+/// How many addresses of each subnet are in use, and how many are left; more than a client can count are its most.
+pub fn status(addresses: &[(String, u128, u128)]) -> NetworkStatus {
+    let most = |count: u128| Some(u64::try_from(count).unwrap_or(u64::MAX));
+    let subnets = addresses.iter().map(|(subnet, used, free)| {
+        let status = SubnetStatus { ips_in_use: most(*used), dynamic_ips_available: most(*free) };
+        (subnet.clone(), status)
+    });
+    NetworkStatus { ipam: Some(IpamStatus { subnets: Some(subnets.collect()) }) }
+}
+
 fn ipam(record: &NetworkRecord) -> Ipam {
     if let Some(template) = &record.template {
         let configs = template.subnets.iter().map(|wanted| IpamConfig {
@@ -46,13 +58,13 @@ fn ipam(record: &NetworkRecord) -> Ipam {
         return Ipam {
             driver: Some("default".to_owned()),
             config: Some(configs.collect()),
-            options: Some(unordered(&record.ipam_options)),
+            options: (!record.ipam_options.is_empty()).then(|| unordered(&record.ipam_options)),
         };
     }
     Ipam {
         driver: Some("default".to_owned()),
         config: Some(record.subnet.iter().map(config).chain(record.subnet6.iter().map(config)).collect()),
-        options: Some(unordered(&record.ipam_options)),
+        options: (!record.ipam_options.is_empty()).then(|| unordered(&record.ipam_options)),
     }
 }
 

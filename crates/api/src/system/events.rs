@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::extract::State;
+use axum::{extract::State, http::HeaderMap};
 use berth_event::{Event, Filter, matches};
 use berth_kit::time::Timestamp;
 use futures_util::{Stream, StreamExt, stream};
@@ -10,7 +10,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::{Engine, failure::Answer, query::Query, stream as answer, version::Version};
 
-pub async fn events(State(engine): State<Arc<Engine>>, query: Query, version: Version) -> Answer {
+pub async fn events(State(engine): State<Arc<Engine>>, query: Query, version: Version, headers: HeaderMap) -> Answer {
     let (since, until) = (query.time("since")?, query.time("until")?);
     let filter = Filter { terms: query.filters()?.0 };
     let subscription = engine.events.subscribe(since);
@@ -27,7 +27,7 @@ pub async fn events(State(engine): State<Arc<Engine>>, query: Query, version: Ve
         }
         Ok::<Event, Infallible>(event)
     });
-    Ok(answer::documents(events))
+    Ok(answer::documents_as(answer::accepted(&headers), events))
 }
 
 /// Events to come, up to `until`; a client that is too slow loses some and goes on.

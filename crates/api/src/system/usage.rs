@@ -11,7 +11,7 @@ use crate::{Engine, Error, failure::Answer, query::Query, stream, version::Versi
 const KINDS: &[&str] = &["container", "image", "volume", "build-cache"];
 
 /// What was measured; `None` was not asked for.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Usage {
     layers_bytes: i64,
     images_reclaimable_bytes: i64,
@@ -44,7 +44,22 @@ pub async fn usage(State(engine): State<Arc<Engine>>, query: Query, version: Ver
         usage.volumes = Some(engine.volumes.usage().await);
     }
     let verbose = query.flag("verbose")?;
-    stream::json(&if version >= Version::new(1, 52) { sums(usage, verbose)? } else { lists(usage)? })
+    stream::json(&answer(usage, version, verbose)?)
+}
+
+/// API 1.52 alone has both forms, but for the verbose one.
+fn answer(usage: Usage, version: Version, verbose: bool) -> Result<Value, Error> {
+    if version < Version::new(1, 52) {
+        return lists(usage);
+    }
+    if version > Version::new(1, 52) || verbose {
+        return sums(usage, verbose);
+    }
+    let mut both = lists(usage.clone())?;
+    if let (Value::Object(both), Value::Object(sums)) = (&mut both, sums(usage, false)?) {
+        both.extend(sums);
+    }
+    Ok(both)
 }
 
 /// Up to API 1.51: whole lists, which the client adds up.
@@ -114,6 +129,19 @@ impl Sum {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_version_has_both_forms() {
+        let keys = |minor, verbose| {
+            let usage = Usage { volumes: Some(Vec::new()), ..Usage::default() };
+            let answer = answer(usage, Version::new(1, minor), verbose).unwrap();
+            (answer.get("LayersSize").is_some(), answer.get("VolumeUsage").is_some())
+        };
+        assert_eq!(
+            [keys(51, false), keys(52, false), keys(52, true), keys(53, false)],
+            [(true, false), (true, true), (false, true), (false, true)]
+        );
+    }
 
     #[test]
     fn sums_split_what_is_used_from_what_is_not() {

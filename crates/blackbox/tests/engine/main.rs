@@ -3,6 +3,7 @@
 mod archive;
 mod attach;
 mod bad_input;
+mod bad_input_more;
 mod build_basic;
 mod build_buildx;
 mod build_cancel;

@@ -26,10 +26,15 @@ async fn create(call: Call) -> Outcome {
     Ok(0)
 }
 
+/// What is no fault of the command line: `create` fails with it as any command does, `run` with exit code 125.
+fn failed(call: &Call, text: impl std::fmt::Display) -> Failure {
+    if call.path.ends_with(" create") { Failure::new(text.to_string()) } else { call.refuse(text) }
+}
+
 /// Creates the container that `call` describes; warnings go to stderr.
 ///
 /// # Errors
-/// With exit code 125.
+/// With exit code 125, or 1 where `create` itself was called and the daemon refuses.
 pub async fn make(call: &Call, body: &Body) -> Result<Created, Failure> {
     let client = call.client().map_err(|e| call.refuse(e.text))?;
     let (flags, image) = (&call.flags, call.args[0].as_str());
@@ -40,13 +45,13 @@ pub async fn make(call: &Call, body: &Body) -> Result<Created, Failure> {
     }
     let file = flags.text("cidfile");
     if !file.is_empty() && Path::new(file).exists() {
-        return Err(call
-            .refuse(format!("container ID file found, make sure the other container isn't running or delete {file}")));
+        let text = format!("container ID file found, make sure the other container isn't running or delete {file}");
+        return Err(failed(call, text));
     }
     let pull = async || -> Result<(), Failure> {
         crate::image::pull::fetch(call, image, flags.text("platform"), flags.on("quiet"))
             .await
-            .map_err(|e| call.refuse(e.text))
+            .map_err(|e| failed(call, e.text))
     };
     if policy == "always" {
         pull().await?;
@@ -60,13 +65,13 @@ pub async fn make(call: &Call, body: &Body) -> Result<Created, Failure> {
         }
         other => other,
     };
-    let created = created.map_err(|e| call.refuse(e))?;
+    let created = created.map_err(|e| failed(call, e))?;
     for warning in &created.warnings {
         crate::complain!("WARNING: {warning}");
     }
     if !file.is_empty() {
         std::fs::write(file, &created.id)
-            .map_err(|e| call.refuse(format!("failed to write the container ID to the file: {file}: {e}")))?;
+            .map_err(|e| failed(call, format!("failed to write the container ID to the file: {file}: {e}")))?;
     }
     Ok(created)
 }

@@ -11,7 +11,10 @@ static FLAGS: &[Flag] = &[
     format_flag::TABLE,
     Flag::switch("human", "Print sizes and dates in human readable format").short('H').default("true"),
     Flag::switch("no-trunc", "Don't truncate output"),
-    Flag::text("platform", "Show history for the given platform.").value("string"),
+    Flag::text(
+        "platform",
+        "Show history for the given platform. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+    ),
     Flag::switch("quiet", "Only show image IDs").short('q'),
 ];
 
@@ -35,7 +38,7 @@ const TABLE_EXACT: &[&str] = &["ID", "CreatedAt", "CreatedBy", "Size", "Comment"
 async fn history(call: Call) -> Outcome {
     let flags = &call.flags;
     let (human, whole) = (flags.on("human"), flags.on("no-trunc"));
-    let layers = call.client()?.history(&call.args[0], &super::platform::json(flags.text("platform"))?).await?;
+    let layers = call.client()?.history(&call.args[0], flags.text("platform")).await?;
     if flags.on("quiet") && !flags.given("format") {
         for layer in &layers {
             crate::say!("{}", if whole { layer.id.as_str() } else { id::short(&layer.id) })?;

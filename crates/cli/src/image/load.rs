@@ -8,7 +8,11 @@ use std::io::IsTerminal;
 
 static FLAGS: &[Flag] = &[
     Flag::text("input", "Read from tar archive file, instead of STDIN").short('i'),
-    Flag::list("platform", "Load only the given platform variant.").value("strings"),
+    Flag::list(
+        "platform",
+        "Load only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+    )
+    .value("strings"),
     Flag::switch("quiet", "Suppress the load output").short('q'),
 ];
 
@@ -32,7 +36,7 @@ async fn load(call: Call) -> Outcome {
             Body::reader(progress::Reading::new(file, total, "Loading"))
         }
     };
-    let stream = call.client()?.load(body, quiet, &super::platform::all(&call)?).await?;
+    let stream = call.client()?.load(body, quiet, &call.flags.strings("platform")).await?;
     progress::show(stream, false).await?;
     Ok(0)
 }

@@ -7,7 +7,6 @@ pub mod inspect;
 pub mod load;
 pub mod ls;
 pub mod name;
-pub mod platform;
 pub mod prune;
 pub mod pull;
 pub mod push;

@@ -6,7 +6,11 @@ use crate::grammar::{Arity, Command, Flag};
 static FLAGS: &[Flag] = &[
     Flag::switch("force", "Force removal of the image").short('f'),
     Flag::switch("no-prune", "Do not delete untagged parents"),
-    Flag::list("platform", "Remove only the given platform variant.").value("strings"),
+    Flag::list(
+        "platform",
+        "Remove only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+    )
+    .value("strings"),
 ];
 
 /// `berth rmi`.
@@ -18,12 +22,11 @@ pub static COMMAND: Command =
     .at(&["image rm", "image remove", "rmi"]);
 
 async fn rm(call: Call) -> Outcome {
-    let platforms = super::platform::all(&call)?;
     let (client, force) = (call.client()?, call.flags.on("force"));
     let mut errors = Vec::new();
     let mut missing_only = true;
     for name in &call.args {
-        match client.remove_image(name, force, call.flags.on("no-prune"), &platforms).await {
+        match client.remove_image(name, force, call.flags.on("no-prune"), &call.flags.strings("platform")).await {
             Ok(rows) => {
                 for row in rows {
                     match row.deleted.is_empty() {

@@ -6,7 +6,11 @@ use crate::output;
 
 static FLAGS: &[Flag] = &[
     Flag::text("output", "Write to a file, instead of STDOUT").short('o'),
-    Flag::list("platform", "Save only the given platform variant.").value("strings"),
+    Flag::list(
+        "platform",
+        "Save only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+    )
+    .value("strings"),
 ];
 
 /// `berth save`.
@@ -21,6 +25,6 @@ pub static COMMAND: Command = Command::verb(
 
 async fn save(call: Call) -> Outcome {
     let place = output::Place::choose(call.flags.text("output"), "save")?;
-    let stream = call.client()?.save(&call.args, &super::platform::all(&call)?).await?;
+    let stream = call.client()?.save(&call.args, &call.flags.strings("platform")).await?;
     output::save(stream, place).await
 }

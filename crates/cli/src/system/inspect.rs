@@ -5,7 +5,6 @@ use crate::format::indent;
 use crate::format::template::{Error, Template};
 use crate::format_flag;
 use crate::grammar::{Arity, Command, Flag};
-use crate::image;
 use berth_client::request::segment;
 use berth_client::{Client, Request};
 use serde_json::Value;
@@ -122,7 +121,7 @@ fn print(format: &str, found: &[String]) -> Result<(), Failure> {
 
 async fn object(client: &Client, call: &Call, kinds: &[Kind], name: &str) -> Result<String, Failure> {
     for kind in kinds {
-        match client.bytes(request(call, *kind, name)?).await {
+        match client.bytes(request(call, *kind, name)).await {
             Ok(bytes) => return Ok(String::from_utf8_lossy(&bytes).trim().to_owned()),
             Err(e) if kinds.len() > 1 && is_other(&e) => {}
             Err(e) => return Err(e.into()),
@@ -136,16 +135,14 @@ fn is_other(error: &berth_client::Error) -> bool {
     error.is_not_found() || matches!(error, berth_client::Error::Status { code: 400 | 501, .. })
 }
 
-fn request(call: &Call, kind: Kind, name: &str) -> Result<Request, Failure> {
+fn request(call: &Call, kind: Kind, name: &str) -> Request {
     let name = segment(name);
-    Ok(match kind {
+    match kind {
         Kind::Container => Request::get(format!("/containers/{name}/json")).on("size", call.flags.on("size")),
-        Kind::Image => {
-            let platform = image::platform::json(call.flags.text("platform"))?;
-            Request::get(format!("/images/{name}/json")).text("platform", &platform)
-        }
+        Kind::Image => Request::get(format!("/images/{name}/json"))
+            .text("platform", &berth_client::image::platform_json(call.flags.text("platform"))),
         Kind::Machine => Request::get(format!("/vm/machines/{name}")),
         Kind::Network => Request::get(format!("/networks/{name}")),
         Kind::Volume => Request::get(format!("/volumes/{name}")),
-    })
+    }
 }

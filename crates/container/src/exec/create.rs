@@ -3,7 +3,7 @@
 use berth_spec::model::ExecConfig;
 
 use super::{Session, SessionState};
-use crate::{Containers, Error, Result, record::Status};
+use crate::{Containers, Error, Result, entry, record::Status};
 
 impl Containers {
     /// Makes an exec session in a running container.
@@ -29,8 +29,15 @@ impl Containers {
         if command.first().is_none_or(String::is_empty) {
             return Err(Error::Invalid("No exec command specified".to_owned()));
         }
-        if let Some(entry) = config.env.iter().flatten().find(|entry| entry.starts_with('=')) {
+        if let Some(entry) = config.env.iter().flatten().find(|entry| entry.starts_with('=') || entry.contains('\0')) {
             return Err(Error::Invalid(format!("invalid environment variable: {entry}")));
+        }
+        entry::no_nul("Cmd", command.iter().map(String::as_str))?;
+        entry::no_nul("User", config.user.as_deref())?;
+        entry::no_nul("WorkingDir", config.working_dir.as_deref())?;
+        if let Some(dir) = config.working_dir.as_deref().filter(|dir| !dir.is_empty() && !dir.starts_with('/')) {
+            let text = format!("the working directory '{dir}' is invalid, it needs to be an absolute path");
+            return Err(Error::Invalid(text));
         }
         crate::detach::parse(config.detach_keys.as_deref())?;
         let id = berth_kit::id::generate();

@@ -26,14 +26,14 @@ impl Images {
     /// [`Error::Archive`] for what is no image archive, [`Error::WrongLayer`], [`Error::Unpack`]; of an archive with a
     /// fault nothing is stored, except images before the one at fault.
     pub async fn load(&self, body: ByteStream, progress: Option<ProgressSender>) -> Result<Vec<Digest>> {
-        self.load_for(body, Vec::new(), progress).await
+        self.load_platforms(body, Vec::new(), progress).await
     }
 
-    /// As [`Images::load`], and only images for `platforms`, if there are any.
+    /// As [`Self::load`], but only the archive's images for one of `platforms`; for none it is all of them.
     ///
     /// # Errors
-    /// As for [`Images::load`].
-    pub async fn load_for(
+    /// As for [`Self::load`]; [`Error::NoPlatform`] where no image of the archive is for one of them.
+    pub async fn load_platforms(
         &self,
         body: ByteStream,
         platforms: Vec<Platform>,
@@ -57,10 +57,18 @@ fn load(
     progress: Option<&ProgressSender>,
 ) -> Result<Vec<Digest>> {
     let archive = spool::spool(&shared.content, reader)?;
-    let sources = source::find(&archive, platforms)?;
+    let sources = source::find(&archive)?;
     let mut ids = Vec::with_capacity(sources.len());
     for source in sources {
+        let made_for = Platform::of_config(&parse_config(&source.config)?);
+        if !platforms.is_empty() && !platforms.iter().any(|wanted| wanted.covers(&made_for)) {
+            continue;
+        }
         ids.push(add(shared, source, progress)?);
+    }
+    if ids.is_empty() && !platforms.is_empty() {
+        let wanted: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+        return Err(Error::NoPlatform(wanted.join(", ")));
     }
     Ok(ids)
 }

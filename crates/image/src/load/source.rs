@@ -2,7 +2,7 @@
 
 use berth_spec::{
     Digest, Platform,
-    image::{DOCKER_INDEX, Descriptor, ImageConfig, Index, Manifest, OCI_INDEX},
+    image::{DOCKER_INDEX, Descriptor, Index, Manifest, OCI_INDEX},
 };
 use serde::Deserialize;
 
@@ -34,31 +34,23 @@ struct DockerImage {
     layers: Option<Vec<String>>,
 }
 
-/// The images of an archive; of `wanted` platforms only, if there are any.
-pub fn find(archive: &Archive, wanted: &[Platform]) -> Result<Vec<Source>> {
-    let (manifest, index) = (archive.document("manifest.json"), archive.document("index.json"));
-    let mut found = Vec::new();
-    if let Some(manifest) = manifest {
-        found = docker(archive, manifest)?;
-        found.retain(|source| fits(&source.config, wanted));
-    }
-    // Docker's own list has one platform of each image at most.
-    if let Some(index) = index.filter(|_| found.is_empty() && (manifest.is_none() || !wanted.is_empty())) {
+/// The images of an archive.
+pub fn find(archive: &Archive) -> Result<Vec<Source>> {
+    let found = if let Some(manifest) = archive.document("manifest.json") {
+        docker(archive, manifest)?
+    } else if let Some(index) = archive.document("index.json") {
         let index: Index = parse("index.json", index)?;
+        let mut found = Vec::new();
         for descriptor in &index.manifests {
-            layout(archive, descriptor, wanted, &mut found, 0)?;
+            layout(archive, descriptor, &mut found, 0)?;
         }
-    }
-    if manifest.is_none() && index.is_none() {
+        found
+    } else {
         return Err(Error::archive(
             "neither manifest.json nor index.json is in it (a root file system goes in by import)",
         ));
-    }
-    match wanted.first() {
-        _ if !found.is_empty() => Ok(found),
-        None => Err(Error::archive("it holds no image for this platform")),
-        Some(wanted) => Err(Error::archive(format!("it holds no image for {wanted}"))),
-    }
+    };
+    if found.is_empty() { Err(Error::archive("it holds no image for this platform")) } else { Ok(found) }
 }
 
 fn docker(archive: &Archive, manifest: &[u8]) -> Result<Vec<Source>> {
@@ -77,41 +69,22 @@ fn docker(archive: &Archive, manifest: &[u8]) -> Result<Vec<Source>> {
     Ok(found)
 }
 
-/// Whether a configuration is of one of the platforms; each is when none is wanted.
-fn fits(config: &[u8], wanted: &[Platform]) -> bool {
-    let is_wanted = |config: &ImageConfig| {
-        let own = Platform::of_config(config);
-        wanted.iter().any(|wanted| wanted.covers(&own))
-    };
-    // What is none is told when it is read.
-    wanted.is_empty() || serde_json::from_slice(config).map_or(true, |config| is_wanted(&config))
-}
-
-/// Follows a descriptor of an OCI layout to the images for the wanted platforms, or the one for this platform.
-fn layout(
-    archive: &Archive,
-    descriptor: &Descriptor,
-    wanted: &[Platform],
-    found: &mut Vec<Source>,
-    depth: u32,
-) -> Result<()> {
+/// Follows a descriptor of an OCI layout to the image for this platform.
+fn layout(archive: &Archive, descriptor: &Descriptor, found: &mut Vec<Source>, depth: u32) -> Result<()> {
     if depth > INDEX_DEPTH_MAX {
         return Err(Error::archive("indexes are nested too deeply"));
     }
     let bytes = document(archive, &descriptor.digest)?;
     if [OCI_INDEX, DOCKER_INDEX].contains(&descriptor.media_type.as_str()) {
         let index: Index = parse(descriptor.digest.as_str(), bytes)?;
-        let Some(fitting) = choose(&index.manifests, wanted) else { return Ok(()) };
+        let Some(fitting) = choose(&index.manifests) else { return Ok(()) };
         let mut fitting = fitting.clone();
         // The name stands at the outermost descriptor.
         fitting.annotations = fitting.annotations.or_else(|| descriptor.annotations.clone());
-        return layout(archive, &fitting, wanted, found, depth + 1);
+        return layout(archive, &fitting, found, depth + 1);
     }
     let manifest: Manifest = parse(descriptor.digest.as_str(), bytes)?;
     let config = document(archive, &manifest.config.digest)?.to_vec();
-    if !fits(&config, wanted) {
-        return Ok(());
-    }
     let mut layers = Vec::new();
     for layer in &manifest.layers {
         let stored = archive.layer(&blob_path(&layer.digest));
@@ -121,15 +94,16 @@ fn layout(
     Ok(())
 }
 
-/// The manifest for the first wanted platform that is there, or else for this machine; the only one there is fits
-/// always.
-fn choose<'a>(manifests: &'a [Descriptor], wanted: &[Platform]) -> Option<&'a Descriptor> {
-    let of = |wanted: &Platform| {
-        manifests.iter().find(|manifest| manifest.platform.as_ref().is_some_and(|platform| wanted.covers(platform)))
+/// The manifest for this machine: its own platform, else the only one there is.
+fn choose(manifests: &[Descriptor]) -> Option<&Descriptor> {
+    let host = Platform::host();
+    let fits = |descriptor: &&Descriptor| {
+        descriptor
+            .platform
+            .as_ref()
+            .is_some_and(|platform| platform.os == host.os && platform.architecture == host.architecture)
     };
-    let host = [Platform::host()];
-    let wanted = if wanted.is_empty() { &host[..] } else { wanted };
-    wanted.iter().find_map(of).or(if let [only] = manifests { Some(only) } else { None })
+    manifests.iter().find(fits).or(if let [only] = manifests { Some(only) } else { None })
 }
 
 /// Names in the annotations: a full one by containerd's key, or one with tag by OCI's.
