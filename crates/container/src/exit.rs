@@ -1,6 +1,6 @@
 //! What happens when a container ends: its record, its waiters, its restart policy, its removal.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use berth_kit::time::Timestamp;
 use berth_spec::model::RestartPolicyNameEnum;
@@ -18,6 +18,9 @@ const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 /// A run of this length resets the back-off.
 const STABLE_RUN_S: i64 = 10;
+/// How often a bundle that is still written into is tried, and the pause between.
+const BUNDLE_TRIES: u32 = 100;
+const BUNDLE_PAUSE: Duration = Duration::from_millis(20);
 /// Exit code of a container whose end nobody saw.
 const UNSEEN: i64 = 255;
 
@@ -98,7 +101,7 @@ impl Containers {
         {
             self.shared.ids.release(range);
         }
-        let _ = tokio::fs::remove_dir_all(self.shared.config.bundle_dir(&record.id)).await;
+        remove_bundle(&self.shared.config.bundle_dir(&record.id)).await;
     }
 
     /// Tells those who wait that it ended.
@@ -183,4 +186,20 @@ fn ended_at(exit: &ExitRecord) -> Timestamp {
 
 fn ran_stably(before: &Record, exit: &ExitRecord) -> bool {
     before.state.started_at.is_some_and(|start| ended_at(exit).duration_since(start).as_secs() >= STABLE_RUN_S)
+}
+
+/// Removes a bundle. A supervisor whose container was killed under it may be writing its exit record at this moment:
+/// then it is tried again.
+async fn remove_bundle(dir: &Path) {
+    for _ in 0..BUNDLE_TRIES {
+        match tokio::fs::remove_dir_all(dir).await {
+            Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {}
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(dir = %dir.display(), error = &error as &dyn std::error::Error, "cannot remove a bundle");
+                return;
+            }
+            _ => return,
+        }
+        tokio::time::sleep(BUNDLE_PAUSE).await;
+    }
 }

@@ -12,8 +12,8 @@ within() { n=0; until eval "$1"; do n=$((n + 1)); [ $n -lt 100 ] || return 1; sl
 state() { berth inspect --format "{{.$1}}" $2; }
 beats() { berth logs beats 2>/dev/null | wc -l; }
 export BERTH_HOST=unix:///run/berth/berth.sock
-berth daemon --log-level warn >/var/log/berth 2>&1 &
-within 'berth version >/dev/null 2>&1' || { cat /var/log/berth; exit 1; }
+berth daemon --log-level warn >/tmp/daemon.log 2>&1 &
+within 'berth version >/dev/null 2>&1' || { cat /tmp/daemon.log; exit 1; }
 mkdir -p /base/bin && cp /bin/busybox /base/bin/sh && ln -s sh /base/bin/sleep && ln -s sh /base/bin/true && ln -s sh /base/bin/usleep
 (cd /base && tar cf - .) | berth import - base >/dev/null
 berth run -d --name healthy --health-cmd true --health-interval 1s --health-start-period 1s base sleep 1000 >/dev/null

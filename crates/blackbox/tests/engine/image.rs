@@ -272,5 +272,5 @@ fn a_platform_chooses_what_is_loaded() {
         assert_eq!(found, expected, "{platforms:?}");
     }
     let refused = engine.cli_with(&["load", "--platform", "linux/s390x"], &layout);
-    refused.fails("it holds no image for linux/s390x");
+    refused.fails("the archive has no image for the specified platform (linux/s390x)");
 }
