@@ -24,6 +24,8 @@ use crate::port::Protocol;
 
 /// Longest line that is read, in bytes.
 const LINE_BYTES_MAX: u64 = 16 << 20;
+/// Turns of the scheduler between an order and its answer.
+const TURNS: u32 = 4;
 /// How long the process stays without work.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -115,6 +117,11 @@ impl Process {
             Ok(word) => self.obey(word).err().map(|error| error.to_string()),
             Err(error) => Some(error.to_string()),
         };
+        // A listener that was ended is dropped when the scheduler comes to it, and what it had begun after it: only then
+        // is the port free, as the answer says.
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
         let mut answer = serde_json::to_vec(&Answer { error }).unwrap_or_default();
         answer.push(b'\n');
         // Who asked may have left.
