@@ -56,6 +56,15 @@ pub struct Guest {
     kernel: PathBuf,
 }
 
+/// What a script told of `name`: the rest of its line `IS name …`.
+///
+/// # Panics
+/// When it told nothing of it.
+pub fn told(said: &str, name: &str) -> String {
+    let line = said.lines().find_map(|line| line.trim().strip_prefix(&format!("IS {name} ")));
+    line.unwrap_or_else(|| panic!("nothing about {name}:\n{said}")).trim().to_owned()
+}
+
 impl Guest {
     /// A machine that runs `script`; `files` are (path here, path in the machine), programs without their debug
     /// information, all else as it is. Says why when that cannot be here.

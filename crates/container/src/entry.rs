@@ -3,29 +3,12 @@
 
 use std::net::IpAddr;
 
-use berth_spec::model::{ContainerConfig, HealthConfig, HostConfig};
+use berth_spec::{
+    model::{ContainerConfig, HealthConfig, HostConfig},
+    ulimit::NAMES,
+};
 
 use crate::{Error, Result};
-
-/// Limits of getrlimit(2), as Docker writes them.
-const LIMITS: [&str; 16] = [
-    "as",
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
 
 fn invalid<T>(text: impl Into<String>) -> Result<T> {
     Err(Error::Invalid(text.into()))
@@ -91,7 +74,7 @@ pub fn host(host: &HostConfig) -> Result<()> {
 fn limits(host: &HostConfig) -> Result<()> {
     for limit in host.ulimits.iter().flatten() {
         let name = limit.name.as_deref().unwrap_or_default();
-        if !LIMITS.contains(&name.to_ascii_lowercase().as_str()) {
+        if !NAMES.contains(&name.to_ascii_lowercase().as_str()) {
             return invalid(format!("invalid ulimit type: {name}"));
         }
         let (soft, hard) = (limit.soft.unwrap_or(0), limit.hard.unwrap_or(0));

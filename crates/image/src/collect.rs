@@ -77,10 +77,10 @@ impl Images {
     /// # Errors
     /// [`crate::Error::Snapshot`], [`crate::Error::Content`], [`crate::Error::Record`].
     pub async fn sweep(&self) -> Result<Swept> {
-        self.shared.is_unswept.store(false, Ordering::Relaxed);
         self.blocking(|shared| {
             let swept = shared.collect()?;
             shared.forget_strangers()?;
+            shared.is_unswept.store(false, Ordering::Relaxed);
             Ok(swept)
         })
         .await

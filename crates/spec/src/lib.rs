@@ -10,6 +10,7 @@ pub mod platform;
 pub mod progress;
 pub mod reference;
 pub mod stream;
+pub mod ulimit;
 
 /// Engine API models, generated from Docker's own description of the API.
 pub use bollard_stubs::models as model;

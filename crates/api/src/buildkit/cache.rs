@@ -25,15 +25,12 @@ pub async fn bring(store: &ContextStore, session: &Session, cache: &Cache) -> Re
     let folder = store.temporary().map_err(super::builder::failed)?;
     let blobs = folder.path.join("blobs/sha256");
     tokio::fs::create_dir_all(&blobs).await.map_err(Status::gone)?;
-    let size = fetch(session, place, &digest, &folder).await?;
-    if size > MANIFEST_MAX {
-        return Err(Status::invalid(format!("the manifest {digest} of a cache is too large")));
-    }
+    let size = fetch(session, place, &digest, MANIFEST_MAX, &folder).await?;
     let bytes = tokio::fs::read(blobs.join(digest.hex())).await.map_err(Status::gone)?;
     let manifest: Manifest =
         serde_json::from_slice(&bytes).map_err(|error| Status::invalid(format!("the cache in {place}: {error}")))?;
     for blob in manifest.layers.iter().chain([&manifest.config]) {
-        fetch(session, place, &blob.digest, &folder).await?;
+        fetch(session, place, &blob.digest, blob.size, &folder).await?;
     }
     let media_type = manifest.media_type.clone().unwrap_or_default();
     let manifests = vec![Descriptor { media_type, digest, size, platform: None, annotations: None }];
@@ -43,14 +40,17 @@ pub async fn bring(store: &ContextStore, session: &Session, cache: &Cache) -> Re
     Ok(CacheFrom::Folder(folder))
 }
 
-/// Copies one blob into the layout; gives its length.
-async fn fetch(session: &Session, place: &str, digest: &Digest, folder: &Folder) -> Result<u64, Status> {
+/// Copies one blob of at most `most` bytes into the layout; gives its length.
+async fn fetch(session: &Session, place: &str, digest: &Digest, most: u64, folder: &Folder) -> Result<u64, Status> {
     let mut blob = session.blob(place, digest.as_str()).await?;
     let path = folder.path.join("blobs/sha256").join(digest.hex());
     let mut file = tokio::fs::File::create(path).await.map_err(Status::gone)?;
     let mut length = 0;
     while let Some(piece) = blob.next().await? {
         length += piece.len() as u64;
+        if length > most {
+            return Err(Status::invalid(format!("the blob {digest} of a cache is longer than {most} bytes")));
+        }
         tokio::io::AsyncWriteExt::write_all(&mut file, &piece).await.map_err(Status::gone)?;
     }
     tokio::io::AsyncWriteExt::flush(&mut file).await.map_err(Status::gone)?;

@@ -50,6 +50,8 @@ pub fn enter(exec_root: &Path) -> anyhow::Error {
 }
 
 fn join(exec_root: &Path) -> Result<Infallible> {
+    // First, as what is started from here on stays in the group that its parent is in.
+    cgroup::settle();
     let dir = place::dir(exec_root);
     let cannot = || format!("cannot use {}", dir.display());
     DirBuilder::new().recursive(true).mode(0o700).create(&dir).with_context(cannot)?;
@@ -63,7 +65,6 @@ fn join(exec_root: &Path) -> Result<Infallible> {
     if let Err(error) = uplink::ensure(&dir, pid) {
         eprintln!("berth daemon: containers have no way to other machines: {error:#}");
     }
-    cgroup::settle();
     let here = std::env::current_dir();
     let held = i32::try_from(pid).context("the holder's number")?;
     let held = pidfd::open(held).context("the process that holds the namespaces is gone")?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use berth_blackbox::guest::Guest;
+use berth_blackbox::guest::{Guest, told};
 use berth_blackbox::skip;
 
 /// Containers that a clock matters to, seen before and after it was set; `IS name value` for each.
@@ -50,10 +50,7 @@ fn a_clock_that_jumps_by_a_day_changes_nothing() {
         Err(why) => skip!("{why}"),
     };
     let said = guest.boot().finish(170);
-    let is = |name: &str| {
-        let line = said.lines().find_map(|line| line.trim().strip_prefix(&format!("IS {name} ")));
-        line.unwrap_or_else(|| panic!("nothing about {name}:\n{said}")).trim().to_owned()
-    };
+    let is = |name: &str| told(&said, name);
     for jump in ["86400", "-86400"] {
         assert_eq!(is(&format!("probes{jump}")), "healthy", "health checks go on: {said}");
         assert_eq!(is(&format!("restarts{jump}")), "yes", "restarts go on: {said}");

@@ -3,7 +3,11 @@
 
 use std::path::Path;
 
-use berth_blackbox::{guest::Guest, machine::obtain_kernel, skip};
+use berth_blackbox::{
+    guest::{Guest, told},
+    machine::obtain_kernel,
+    skip,
+};
 
 /// What is told of containers that want the monitor, and of those that cannot have it; `IS name value` for each.
 const SCRIPT: &str = r#"
@@ -54,10 +58,7 @@ fn containers_run_on_the_engines_own_monitor() {
         Err(why) => skip!("{why}"),
     };
     let said = guest.boot_with_kvm().finish(460);
-    let is = |name: &str| {
-        let line = said.lines().find_map(|line| line.trim().strip_prefix(&format!("IS {name} ")));
-        line.unwrap_or_else(|| panic!("nothing about {name}:\n{said}")).trim().to_owned()
-    };
+    let is = |name: &str| told(&said, name);
     assert!(is("ran").starts_with("inner ") && is("ran").ends_with(" reached code 42"), "{said}");
     assert!(is("shown").starts_with("berth-kvm: ") && is("shown").ends_with("is asked for"), "{said}");
     assert_eq!(is("monitor"), "/vm/berth vmm --config /vm/vmm.json");

@@ -1,25 +1,7 @@
 //! `--ulimit NAME=SOFT[:HARD]`.
 
+use berth_spec::ulimit::NAMES;
 use serde_json::{Value, json};
-
-const NAMES: &[&str] = &[
-    "as",
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
 
 /// Judges one `--ulimit`.
 pub fn check(text: &str) -> Result<(), String> {

@@ -12,7 +12,7 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
-    task::AbortHandle,
+    task::JoinHandle,
 };
 
 use super::{
@@ -24,8 +24,6 @@ use crate::port::Protocol;
 
 /// Longest line that is read, in bytes.
 const LINE_BYTES_MAX: u64 = 16 << 20;
-/// Turns of the scheduler between an order and its answer.
-const TURNS: u32 = 4;
 /// How long the process stays without work.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -51,7 +49,7 @@ impl Drop for Carried {
 
 #[derive(Default)]
 struct Process {
-    listening: HashMap<Relay, AbortHandle>,
+    listening: HashMap<Relay, JoinHandle<()>>,
     load: Load,
     binder: Binder,
 }
@@ -114,25 +112,20 @@ impl Process {
             return;
         }
         let error = match serde_json::from_str::<Word>(&line) {
-            Ok(word) => self.obey(word).err().map(|error| error.to_string()),
+            Ok(word) => self.obey(word).await.err().map(|error| error.to_string()),
             Err(error) => Some(error.to_string()),
         };
-        // A listener that was ended is dropped when the scheduler comes to it, and what it had begun after it: only then
-        // is the port free, as the answer says.
-        for _ in 0..TURNS {
-            tokio::task::yield_now().await;
-        }
         let mut answer = serde_json::to_vec(&Answer { error }).unwrap_or_default();
         answer.push(b'\n');
         // Who asked may have left.
         let _ = writer.write_all(&answer).await;
     }
 
-    fn obey(&mut self, word: Word) -> std::io::Result<()> {
+    async fn obey(&mut self, word: Word) -> std::io::Result<()> {
         match word {
             Word::Open(relay) => self.open(relay),
             Word::Close(relay) => {
-                self.close(&relay);
+                self.close(&relay).await;
                 Ok(())
             }
             Word::All(relays) => {
@@ -145,7 +138,9 @@ impl Process {
             }
             Word::Keep(relays) => {
                 let others: Vec<_> = self.listening.keys().filter(|one| !relays.contains(one)).cloned().collect();
-                others.iter().for_each(|relay| self.close(relay));
+                for relay in &others {
+                    self.close(relay).await;
+                }
                 Ok(())
             }
         }
@@ -166,13 +161,15 @@ impl Process {
                 tokio::spawn(tcp::accept(listener, relay.target, self.load.clone()))
             }
         };
-        self.listening.insert(relay, task.abort_handle());
+        self.listening.insert(relay, task);
         Ok(())
     }
 
-    fn close(&mut self, relay: &Relay) {
+    /// Closes a listener; its port is free on return. What it carries goes on.
+    async fn close(&mut self, relay: &Relay) {
         if let Some(task) = self.listening.remove(relay) {
             task.abort();
+            let _ = task.await;
         }
     }
 }

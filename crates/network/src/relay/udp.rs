@@ -77,7 +77,8 @@ async fn begin(
     let socket = Arc::new(UdpSocket::bind(any).await?);
     socket.connect(target).await?;
     let heard = Arc::new(AtomicU64::new(begun.elapsed().as_secs()));
-    let (back, front, last, carried) = (socket.clone(), front.clone(), heard.clone(), load.begin());
+    // The port is the relay's own: it is free once that has ended, whatever answers are still on their way.
+    let (back, front, last, carried) = (socket.clone(), Arc::downgrade(front), heard.clone(), load.begin());
     let answers = tokio::spawn(async move {
         let _carried = carried;
         let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
@@ -85,6 +86,7 @@ async fn begin(
             match back.recv(&mut buffer).await {
                 Ok(count) => {
                     last.store(begun.elapsed().as_secs(), Ordering::Relaxed);
+                    let Some(front) = front.upgrade() else { return };
                     let _ = front.send_to(&buffer[..count], from).await;
                 }
                 // The target's refusal of an earlier datagram.

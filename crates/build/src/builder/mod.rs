@@ -1,5 +1,8 @@
 //! The builder: a request becomes images.
 
+mod ask;
+mod kept;
+
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -19,26 +22,23 @@ use berth_spec::{Digest, Platform};
 use tokio::sync::{OnceCell, mpsc};
 
 use crate::{
-    BuildRecord, Error, Event, EventSender, Folder, HistoryFilter, PruneReport, PruneRequest, Request, Result,
-    cache::{Cache, Entry},
+    Error, EventSender, Folder, PruneRequest, Request, Result,
+    cache::Cache,
     checksum::Checksums,
     context::{ContextStore, blocking},
-    event::{Outcome, Teller, Warning},
+    event::{Event, Outcome, Teller, Warning},
     exchange::Imports,
     fetch::{Asker, RemoteContext, Remotes},
     history::History,
-    layer::Scratch,
     mount::CacheFolders,
     plan,
     stage::Solve,
     state::State,
-    usage,
 };
+use kept::{Kept, excerpt, last_vertexes, pass_on, record_of};
 
 /// Events that may wait on their way through the history.
 const QUEUE: usize = 256;
-/// Lines of the Dockerfile that are shown before and after what failed.
-const AROUND: usize = 2;
 /// What the cache is cut down to after a build, in bytes, unless the daemon says otherwise.
 const KEEP_BYTES: u64 = 20 << 30;
 
@@ -269,172 +269,6 @@ impl Builder {
             }
         });
     }
-
-    /// Removes from the cache.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for an unknown filter, [`Error::Record`], [`Error::File`].
-    pub async fn prune(&self, request: PruneRequest) -> Result<PruneReport> {
-        if let Some((name, _)) = request.filters.iter().find(|(name, _)| !usage::FILTERS.contains(&name.as_str())) {
-            return Err(Error::Invalid(format!("invalid filter '{name}'")));
-        }
-        let shared = Arc::clone(&self.shared);
-        let report = blocking(move || shared.prune(&request)).await?;
-        if !report.removed.is_empty() {
-            self.shared.images.collect().await?;
-        }
-        Ok(report)
-    }
-
-    /// What the cache holds, with the bytes of each entry.
-    ///
-    /// # Errors
-    /// [`Error::Cancelled`] when the daemon ends.
-    pub async fn usage(&self) -> Result<Vec<(Entry, u64)>> {
-        let shared = Arc::clone(&self.shared);
-        blocking(move || {
-            Ok(shared
-                .cache
-                .all()
-                .into_iter()
-                .map(|entry| (shared.bytes_of(&entry), entry))
-                .map(|(bytes, entry)| (entry, bytes))
-                .collect())
-        })
-        .await
-    }
-
-    /// Builds of the past, newest first.
-    ///
-    /// # Errors
-    /// [`Error::Record`].
-    pub fn history(&self, filter: &HistoryFilter) -> Result<Vec<BuildRecord>> {
-        self.shared.history.list(filter)
-    }
-
-    /// One build of the past: its name or how that begins, `^1` for the one before the last, empty for the last.
-    ///
-    /// # Errors
-    /// [`Error::Missing`], [`Error::Record`].
-    pub fn build_record(&self, reference: &str) -> Result<BuildRecord> {
-        self.shared.history.find(reference)
-    }
-
-    /// What a build told, as JSON documents, a line each.
-    ///
-    /// # Errors
-    /// [`Error::Missing`], [`Error::File`].
-    pub fn build_events(&self, reference: &str) -> Result<Vec<u8>> {
-        self.shared.history.events(&self.shared.history.find(reference)?.reference)
-    }
-
-    /// Forgets a build.
-    ///
-    /// # Errors
-    /// [`Error::Missing`], [`Error::Record`], [`Error::File`].
-    pub fn forget_build(&self, reference: &str) -> Result<()> {
-        self.shared.history.remove(&self.shared.history.find(reference)?.reference)
-    }
-
-    /// The files of an image that was built, as a read-only folder that stays while the guard lives.
-    ///
-    /// # Errors
-    /// [`Error::Image`], [`Error::Snapshot`].
-    pub async fn files(&self, id: &Digest) -> Result<(std::os::fd::OwnedFd, Box<dyn std::any::Any + Send + Sync>)> {
-        let image = self.shared.images.resolve(id.as_str()).await?;
-        let top = image.top.as_deref().and_then(|top| Digest::parse(top).ok());
-        let snapshots = Arc::clone(&self.shared.snapshots);
-        blocking(move || {
-            let scratch = Scratch::create(&snapshots, top.as_ref())?;
-            let root = scratch.mount(true)?;
-            Ok((root, Box::new(scratch) as Box<dyn std::any::Any + Send + Sync>))
-        })
-        .await
-    }
-}
-
-/// What a build leaves in the history, also when it is dropped before its end.
-struct Kept {
-    shared: Arc<Shared>,
-    record: BuildRecord,
-    events: Vec<Event>,
-    done: bool,
-}
-
-impl Kept {
-    fn finish(&mut self) {
-        self.done = true;
-        if let Err(error) = self.shared.history.keep(&self.record, &self.events) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot keep the history of a build");
-        }
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        if !self.done {
-            self.record.completed = Some(Timestamp::now());
-            self.record.error = Some(Error::Cancelled.to_string());
-            self.finish();
-        }
-    }
-}
-
-fn record_of(request: &Request) -> BuildRecord {
-    BuildRecord {
-        reference: request.reference.clone(),
-        name: request.tags.first().cloned().unwrap_or_else(|| request.dockerfile_name.clone()),
-        created: Timestamp::now(),
-        completed: None,
-        error: None,
-        images: Vec::new(),
-        tags: request.tags.clone(),
-        target: request.target.clone(),
-        dockerfile: request.dockerfile_name.clone(),
-        platforms: request.platforms.iter().map(Platform::to_string).collect(),
-        args: request.args.keys().cloned().collect(),
-        steps: 0,
-        cached: 0,
-    }
-}
-
-async fn pass_on(mut from: mpsc::Receiver<Event>, to: &EventSender, kept: &mut Vec<Event>) {
-    while let Some(event) = from.recv().await {
-        kept.push(event.clone());
-        let _ = to.send(event).await;
-    }
-}
-
-/// The lines around the step that failed.
-fn excerpt(events: &[Event], (name, text): &(String, Vec<u8>)) -> Option<String> {
-    let failed = events.iter().find_map(|event| match event {
-        Event::Vertex(vertex) if vertex.error.is_some() && vertex.line > 0 => Some(vertex.line),
-        _ => None,
-    })?;
-    let text = String::from_utf8_lossy(text);
-    let lines: Vec<&str> = text.lines().collect();
-    let at = usize::try_from(failed).ok()?;
-    // An instruction goes on for as long as its lines say so.
-    let mut end = at;
-    while lines.get(end - 1).is_some_and(|line| line.trim_end().ends_with('\\')) && end < lines.len() {
-        end += 1;
-    }
-    let mut shown = format!("{name}:{at}\n--------------------\n");
-    for number in at.saturating_sub(AROUND).max(1)..=(end + AROUND).min(lines.len()) {
-        let mark = if (at..=end).contains(&number) { ">>>" } else { "   " };
-        shown.push_str(&format!("{number:4} | {mark} {}\n", lines[number - 1]));
-    }
-    shown.push_str("--------------------");
-    Some(shown)
-}
-
-/// The steps that ended, and whether each came from the cache.
-fn last_vertexes(events: &[Event]) -> BTreeMap<&str, bool> {
-    let ended = events.iter().filter_map(|event| match event {
-        Event::Vertex(vertex) if vertex.completed.is_some() => Some((vertex.id.as_str(), vertex.cached)),
-        _ => None,
-    });
-    ended.collect()
 }
 
 fn parse(request: &Request) -> Result<Dockerfile> {
